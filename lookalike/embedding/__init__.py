@@ -1,0 +1,1 @@
+"""Pixels to embeddings: the port, its adapters and the model archive."""

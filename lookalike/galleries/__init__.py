@@ -1,0 +1,1 @@
+"""Readers: where the images of a gallery come from."""

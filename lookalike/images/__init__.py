@@ -1,0 +1,1 @@
+"""Bytes to pixels: formats, limits, resize policies and thumbnails. No torch here."""

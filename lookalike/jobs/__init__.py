@@ -1,0 +1,1 @@
+"""Work that outlives a request: the port, its adapters and the failure ledger."""

@@ -1,0 +1,1 @@
+"""The straight path: one function per arrow."""

@@ -1,0 +1,1 @@
+"""Values that pass between the parts. Nothing here does input or output."""
