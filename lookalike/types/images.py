@@ -47,7 +47,8 @@ class ImageRecord(BaseModel):
 
     ``key`` is the image's name within its gallery: for a folder the path below it, with ``/``. ``stamp`` is
     what its source says cheaply about the version of its bytes (size and mtime of a file, an ETag): equal
-    stamps mean that the bytes need not be read again. Width and height are in pixels after EXIF orientation.
+    stamps mean that the bytes need not be read again. ``source`` names where it came from, so that ingesting one
+    source again removes only what that source no longer has. Width and height are in pixels after EXIF orientation.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,3 +63,4 @@ class ImageRecord(BaseModel):
     labels: Labels = Labels()
     metadata: dict[str, MetadataValue] = Field(default_factory=dict)
     stamp: str | None = None
+    source: str = ""

@@ -1,5 +1,6 @@
 """Models: references, resize policies and the manifest that every archive carries."""
 
+import hashlib
 import re
 from enum import StrEnum
 
@@ -62,6 +63,12 @@ class ModelManifest(BaseModel):
     metrics: dict[str, float] = Field(default_factory=dict)
     created_at: str = ""
     licence: str = ""
+
+    @property
+    def embedding_digest(self) -> str:
+        """Names the embeddings: equal for two models that prepare and embed every image alike, whatever their name."""
+        said = f"{self.digest}/{self.input_size}/{self.resize_policy.value}"
+        return hashlib.sha256(said.encode()).hexdigest()
 
     @property
     def ref(self) -> ModelRef:

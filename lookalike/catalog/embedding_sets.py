@@ -1,0 +1,213 @@
+"""Embedding sets: all embeddings of one gallery under one model, in immutable parts.
+
+A part is named by what went into it (the model's digest and the images' digests), so that the plan of an
+interrupted run finds its finished parts again; it is done when its ``part.json`` exists, which is written
+last. A set names its parts and, for each, the rows that do not belong to it (images deleted or replaced since).
+"""
+
+import hashlib
+import io
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.catalog import documents, keys
+from lookalike.catalog.documents import Document
+from lookalike.errors import DamagedArtifact, ObjectNotFound
+from lookalike.storage.port import ObjectStore
+from lookalike.types.ids import IdArray, as_keys, pack_ids
+from lookalike.types.images import ImageRecord
+
+PART_IMAGES = 1024
+ITEM_BYTES = 48  # image_id (16) and SHA-256 of the image's bytes (32)
+
+
+def pack_items(records: Sequence[ImageRecord]) -> NDArray[np.uint8]:
+    """What an embedding is of: uint8 ``[N, 48]``, image_id and SHA-256, so that new bytes are a new item."""
+    ids_N16 = pack_ids(record.image_id for record in records)
+    digests = b"".join(bytes.fromhex(record.sha256) for record in records)
+    return np.concatenate([ids_N16, np.frombuffer(digests, np.uint8).reshape(-1, 32)], axis=1)
+
+
+class PartFailure(Document):
+    image_id: str
+    key: str
+    sha256: str
+    code: str
+    reason: str
+
+
+class PartManifest(Document):
+    """``galleries/<gallery>/embeddings/<model>/parts/<part_id>/part.json``."""
+
+    part_id: str
+    model_digest: str
+    num_embeddings: int
+    dimension: int
+    embeddings_sha256: str
+    items_sha256: str
+    failures: tuple[PartFailure, ...] = ()
+
+
+class SetPart(Document):
+    """A part as a set uses it: all its rows but ``excluded_rows``, which are ascending."""
+
+    part_id: str
+    num_rows: int
+    excluded_rows: tuple[int, ...] = ()
+
+    @property
+    def num_embeddings(self) -> int:
+        return self.num_rows - len(self.excluded_rows)
+
+
+class EmbeddingSet(Document):
+    """``galleries/<gallery>/sets/<set_id>.json``; the identifier is the digest of this document."""
+
+    gallery: str
+    version_id: str
+    model: str
+    model_digest: str
+    dimension: int
+    parts: tuple[SetPart, ...] = ()
+
+    @property
+    def set_id(self) -> str:
+        return documents.digest(self)
+
+    @property
+    def num_embeddings(self) -> int:
+        return sum(part.num_embeddings for part in self.parts)
+
+
+class NewestSet(Document):
+    """Pointer: the last complete set of a gallery under a model."""
+
+    set_id: str
+    at: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part in memory: float32 ``[N, D]`` and uint8 ``[N, 48]``."""
+
+    embeddings_ND: NDArray[np.float32]
+    items_N48: NDArray[np.uint8]
+
+    @property
+    def ids_N16(self) -> IdArray:
+        return self.items_N48[:, :16]
+
+
+def part_id(model_digest: str, items_N48: NDArray[np.uint8], attempt: int) -> str:
+    """The name of the part that holds the embeddings of ``items_N48``; another attempt is another part."""
+    state = hashlib.sha256(f"{model_digest}/{attempt}/".encode())
+    state.update(np.ascontiguousarray(items_N48).tobytes())
+    return state.hexdigest()[:32]
+
+
+class EmbeddingSets:
+    """The embedding sets of one object store."""
+
+    def __init__(self, store: ObjectStore, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._store = store
+        self._now = now
+
+    def part_manifest(self, gallery: str, model_digest: str, identifier: str) -> PartManifest | None:
+        """The manifest of a finished part, or None while it isn't."""
+        folder = keys.embedding_part(gallery, model_digest, identifier)
+        return documents.read_or_none(self._store, PartManifest, f"{folder}part.json")
+
+    def write_part(
+        self, gallery: str, model_digest: str, identifier: str, part: Part, failures: Iterable[PartFailure] = ()
+    ) -> PartManifest:
+        """Stores ``part`` under ``identifier``; the manifest comes last and makes it count."""
+        folder = keys.embedding_part(gallery, model_digest, identifier)
+        embeddings, items = _npy(part.embeddings_ND), _npy(part.items_N48)
+        manifest = PartManifest(
+            part_id=identifier,
+            model_digest=model_digest,
+            num_embeddings=part.embeddings_ND.shape[0],
+            dimension=part.embeddings_ND.shape[1],
+            embeddings_sha256=hashlib.sha256(embeddings).hexdigest(),
+            items_sha256=hashlib.sha256(items).hexdigest(),
+            failures=tuple(failures),
+        )
+        self._store.put(f"{folder}embeddings.npy", embeddings)
+        self._store.put(f"{folder}items.npy", items)
+        self._store.put(f"{folder}part.json", documents.encode(manifest))
+        return manifest
+
+    def read_part(self, gallery: str, model_digest: str, identifier: str) -> Part:
+        """Raises DamagedArtifact when the bytes are not those that the manifest names."""
+        manifest = self.part_manifest(gallery, model_digest, identifier)
+        if manifest is None:
+            raise DamagedArtifact(f"embedding part {identifier} is missing", part_id=identifier)
+        folder = keys.embedding_part(gallery, model_digest, identifier)
+        return Part(
+            _checked(self._store, f"{folder}embeddings.npy", manifest.embeddings_sha256),
+            _checked(self._store, f"{folder}items.npy", manifest.items_sha256),
+        )
+
+    def read_items(self, gallery: str, model_digest: str, identifier: str) -> NDArray[np.uint8]:
+        """Only what a part is of, without the embeddings: uint8 ``[N, 48]``."""
+        manifest = self.part_manifest(gallery, model_digest, identifier)
+        if manifest is None:
+            raise DamagedArtifact(f"embedding part {identifier} is missing", part_id=identifier)
+        folder = keys.embedding_part(gallery, model_digest, identifier)
+        items: NDArray[np.uint8] = _checked(self._store, f"{folder}items.npy", manifest.items_sha256)
+        return items
+
+    def newest(self, gallery: str, model_digest: str) -> EmbeddingSet | None:
+        """The last complete set of ``gallery`` under the model, or None."""
+        pointer = documents.read_or_none(self._store, NewestSet, keys.newest_set(gallery, model_digest))
+        return None if pointer is None else self.get(gallery, pointer.set_id)
+
+    def get(self, gallery: str, set_id: str) -> EmbeddingSet:
+        """Raises ObjectNotFound."""
+        return documents.read(self._store, EmbeddingSet, keys.embedding_set(gallery, set_id))
+
+    def finish(self, embedding_set: EmbeddingSet) -> str:
+        """Stores the set and makes it the newest. Returns its identifier."""
+        identifier = embedding_set.set_id
+        key = keys.embedding_set(embedding_set.gallery, identifier)
+        self._store.put(key, documents.encode(embedding_set))
+        pointer = NewestSet(set_id=identifier, at=self._now().isoformat())
+        self._store.put(keys.newest_set(embedding_set.gallery, embedding_set.model_digest), documents.encode(pointer))
+        return identifier
+
+
+def kept_rows(part: SetPart) -> NDArray[np.int64]:
+    """The rows of a part that belong to the set, ascending."""
+    rows = np.arange(part.num_rows)
+    return np.delete(rows, np.asarray(part.excluded_rows, dtype=np.int64))
+
+
+def contains(sorted_items: NDArray[np.bytes_], items_N48: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which of ``items_N48`` are in ``sorted_items`` (made by ``np.sort(as_keys(...))``): bool ``[N]``."""
+    wanted = as_keys(items_N48)
+    if sorted_items.size == 0:
+        return np.zeros(wanted.shape[0], dtype=bool)
+    positions = np.minimum(np.searchsorted(sorted_items, wanted), sorted_items.size - 1)
+    found: NDArray[np.bool_] = sorted_items[positions] == wanted
+    return found
+
+
+def _npy(array: NDArray[np.float32] | NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _checked(store: ObjectStore, key: str, sha256: str) -> Any:
+    try:
+        data = store.get(key)
+    except ObjectNotFound as error:
+        raise DamagedArtifact(f"{key} is missing", key=key) from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise DamagedArtifact(f"{key} does not have its digest", key=key)
+    return np.load(io.BytesIO(data), allow_pickle=False)
