@@ -6,6 +6,7 @@ differ. Filters become SQL with exactly the meaning of ``lookalike.types.filters
 
 import sqlite3
 import threading
+import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -28,6 +29,7 @@ CREATE TABLE IF NOT EXISTS image (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS image_part ON image (part);
 CREATE UNIQUE INDEX IF NOT EXISTS image_key ON image (key);
+CREATE INDEX IF NOT EXISTS image_sha256 ON image (sha256);
 CREATE TABLE IF NOT EXISTS value (
     field TEXT NOT NULL, value ANY, kind TEXT NOT NULL, image_id BLOB NOT NULL, part TEXT NOT NULL
 ) STRICT;
@@ -89,6 +91,12 @@ class RecordTable:
         row = self._connection().execute("SELECT record FROM image WHERE key = ?", (key,)).fetchone()
         return None if row is None else ImageRecord.model_validate_json(row[0])
 
+    def by_sha256(self, digest: str) -> str | None:
+        """The image_id of an image with exactly these bytes, the first by id."""
+        query = "SELECT image_id FROM image WHERE sha256 = ? ORDER BY image_id LIMIT 1"
+        row = self._connection().execute(query, (bytes.fromhex(digest),)).fetchone()
+        return None if row is None else str(uuid.UUID(bytes=row[0]))
+
     def items(self) -> NDArray[np.uint8]:
         """Every image as uint8 ``[N, 48]`` (image_id and SHA-256), sorted."""
         rows = self._connection().execute("SELECT image_id, sha256 FROM image ORDER BY image_id")
@@ -130,7 +138,8 @@ class RecordTable:
             self._connections.clear()
 
     def _insert(self, connection: sqlite3.Connection, digest: str, part: list[ImageRecord]) -> None:
-        images, values = [], []
+        images: list[tuple[object, ...]] = []
+        values: list[tuple[object, ...]] = []
         for record in part:
             identifier = bytes.fromhex(record.image_id.replace("-", ""))
             as_json = record.model_dump_json(exclude_defaults=True)

@@ -61,7 +61,7 @@ class Ledger:
 
     def all(self, gallery: str) -> list[Failure]:
         """Every entry of ``gallery``, by stage and key."""
-        found = []
+        found: list[Failure] = []
         for info in self.store.list(f"{keys.gallery_folder(gallery)}failures/"):
             stage = info.key.rpartition("/")[2].removesuffix(".jsonl")
             found.extend(self.read(gallery, stage).values())

@@ -1,0 +1,43 @@
+"""Folds many small or partly deleted parts into full ones, without embedding anything again."""
+
+import numpy as np
+
+from lookalike.catalog.embedding_sets import PART_IMAGES, EmbeddingSet, EmbeddingSets, Part, SetPart, kept_rows, part_id
+
+
+def compact(sets: EmbeddingSets, embedding_set: EmbeddingSet, *, part_images: int = PART_IMAGES) -> EmbeddingSet:
+    """The same embeddings in as few parts as possible, stored and made the newest set.
+
+    Full parts without deleted rows stay as they are. Holds at most two parts in memory.
+    """
+    gallery, digest = embedding_set.gallery, embedding_set.model_digest
+    parts: list[SetPart] = []
+    held: list[Part] = []
+
+    def write(part: Part) -> None:
+        identifier = part_id(digest, part.items_N48, 0)
+        if sets.part_manifest(gallery, digest, identifier) is None:
+            sets.write_part(gallery, digest, identifier, part)
+        parts.append(SetPart(part_id=identifier, num_rows=len(part.items_N48)))
+
+    for used in embedding_set.parts:
+        if not used.excluded_rows and used.num_rows >= part_images:
+            parts.append(used)
+            continue
+        loaded, rows = sets.read_part(gallery, digest, used.part_id), kept_rows(used)
+        held.append(Part(loaded.embeddings_ND[rows], loaded.items_N48[rows]))
+        while sum(len(part.items_N48) for part in held) >= part_images:
+            joined = _joined(held)
+            write(Part(joined.embeddings_ND[:part_images], joined.items_N48[:part_images]))
+            held = [Part(joined.embeddings_ND[part_images:], joined.items_N48[part_images:])]
+    if sum(len(part.items_N48) for part in held):
+        write(_joined(held))
+    compacted = embedding_set.model_copy(update={"parts": tuple(parts)})
+    sets.finish(compacted)
+    return compacted
+
+
+def _joined(parts: list[Part]) -> Part:
+    return Part(
+        np.concatenate([part.embeddings_ND for part in parts]), np.concatenate([part.items_N48 for part in parts])
+    )

@@ -1,0 +1,244 @@
+"""What is live, opened for searching, and swapped when the pointer moves."""
+
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.catalog.embedding_sets import EmbeddingSet, EmbeddingSets, contains, kept_rows
+from lookalike.catalog.galleries import Galleries
+from lookalike.catalog.indexes import Indexes, IndexManifest, TunedParams
+from lookalike.catalog.live import Live, LiveModel, LivePointers, live_model
+from lookalike.catalog.local_artifacts import LocalArtifacts, SetMatrix
+from lookalike.catalog.record_table import RecordTable
+from lookalike.errors import IndexNotFound
+from lookalike.indexes.batching import BatchingIndex
+from lookalike.indexes.living import Embeddings, LivingIndex
+from lookalike.indexes.port import Backend
+from lookalike.storage.port import ObjectStore
+from lookalike.types.filters import Filter
+from lookalike.types.ids import as_keys
+
+_MAX_CACHED_FILTERS = 64
+
+
+@dataclass(frozen=True)
+class ServedIndex:
+    """One index with the adds and deletes since it was built."""
+
+    living: LivingIndex
+    manifest: IndexManifest
+    tuned: TunedParams | None
+    filters_natively: bool  # the payloads inside it are those of the served gallery version
+    backend: Backend
+    sorted_ids: NDArray[np.bytes_]
+    id_order: NDArray[np.int64]
+    _masks: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+
+    def mask(self, condition: Filter, matching: Callable[[Filter], NDArray[np.bytes_]]) -> NDArray[np.bool_]:
+        """Which rows satisfy ``condition``: bool over base rows, then added rows. Kept for the next search."""
+        said = condition.model_dump_json(by_alias=True)
+        mask = self._masks.get(said)
+        if mask is None:
+            mask = np.zeros(self.sorted_ids.size, dtype=bool)
+            found = matching(condition)
+            starts = np.searchsorted(self.sorted_ids, found, side="left")
+            stops = np.searchsorted(self.sorted_ids, found, side="right")
+            for shift in range(int((stops - starts).max(initial=0))):
+                rows = starts + shift
+                mask[self.id_order[rows[rows < stops]]] = True
+            if len(self._masks) >= _MAX_CACHED_FILTERS:
+                self._masks.pop(next(iter(self._masks)))
+            self._masks[said] = mask
+        return mask
+
+
+class ServedGallery:
+    """One state of one gallery; indexes are opened when first asked for and live as long as they are used."""
+
+    def __init__(
+        self, live: Live, table: RecordTable, open_index: Callable[[Live, LiveModel, str], ServedIndex]
+    ) -> None:
+        self.live = live
+        self.table = table
+        self._open_index = open_index
+        self._opened: dict[tuple[str, str], ServedIndex] = {}
+        self._lock = threading.Lock()
+
+    def index(self, model: str | None, backend: str) -> tuple[LiveModel, ServedIndex]:
+        """The index that answers for ``model`` and ``backend``. Raises IndexNotFound."""
+        entry = live_model(self.live, self.live.gallery, model)
+        if backend not in entry.indexes:
+            raise IndexNotFound(
+                f"{entry.model} has no {backend} index live in {self.live.gallery!r}; "
+                f"it has: {', '.join(sorted(entry.indexes)) or 'none'}",
+                gallery=self.live.gallery,
+                backend=backend,
+                live=sorted(entry.indexes),
+            )
+        pair = (entry.model, backend)
+        opened = self._opened.get(pair)
+        if opened is None:
+            with self._lock:
+                opened = self._opened.get(pair)
+                if opened is None:
+                    opened = self._open_index(self.live, entry, backend)
+                    self._opened[pair] = opened
+        return entry, opened
+
+    def opened(self) -> list[tuple[str, str]]:
+        """The (model, backend) pairs that are open now."""
+        return list(self._opened)
+
+
+class Serving:
+    """The galleries that this process serves.
+
+    The live pointer is looked at when a search comes and the last look is older than ``poll_s`` seconds. A new
+    state is opened beside the old one; searches under way keep what they have.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        galleries: Galleries,
+        sets: EmbeddingSets,
+        indexes: Indexes,
+        pointers: LivePointers,
+        artifacts: LocalArtifacts,
+        backend: Callable[[str], Backend],
+        *,
+        poll_s: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._galleries = galleries
+        self._sets = sets
+        self._indexes = indexes
+        self._pointers = pointers
+        self._artifacts = artifacts
+        self._backend = backend
+        self._poll_s = poll_s
+        self._clock = clock
+        self._states: dict[str, tuple[str | None, float, ServedGallery]] = {}
+        self._tables: dict[str, RecordTable] = {}
+        self._lock = threading.Lock()
+        self._loading: dict[str, threading.Lock] = {}
+
+    def gallery(self, name: str) -> ServedGallery:
+        """The present state. Raises GalleryNotFound."""
+        state = self._states.get(name)
+        if state is not None and self._clock() - state[1] < self._poll_s:
+            return state[2]
+        with self._lock:
+            lock = self._loading.setdefault(name, threading.Lock())
+        if state is not None and lock.locked():
+            return state[2]  # somebody is at it: answer from what is there
+        with lock:
+            return self._look(name)
+
+    def refresh(self, name: str) -> ServedGallery:
+        """The present state after looking at the pointer again, whenever the last look was."""
+        with self._lock:
+            lock = self._loading.setdefault(name, threading.Lock())
+        with lock:
+            return self._look(name)
+
+    def close(self) -> None:
+        for table in self._tables.values():
+            table.close()
+        self._tables.clear()
+        self._states.clear()
+
+    def _look(self, name: str) -> ServedGallery:
+        etag = self._pointers.etag(name)
+        state = self._states.get(name)
+        if state is not None and state[0] == etag and etag is not None:
+            self._states[name] = (etag, self._clock(), state[2])
+            return state[2]
+        live = self._pointers.get(name)
+        if live is None:
+            self._states.pop(name, None)
+            live = Live(gallery=name, version_id=self._galleries.get(name).version_id)
+        version = self._galleries.version(name, live.version_id)
+        table = self._tables.get(name)
+        if table is None:
+            table = RecordTable(self._artifacts.file("records", f"{name}.sqlite"), self._store)
+            self._tables[name] = table
+        if table.version_id != live.version_id:
+            table.follow(version)
+        served = ServedGallery(live, table, self._open)
+        if state is not None:
+            for model, backend in state[2].opened():
+                # What was in use is opened before the new state is: the swap costs no search its time.
+                if model in live.models and backend in live.models[model].indexes:
+                    served.index(model, backend)
+        self._states[name] = (etag, self._clock(), served)
+        return served
+
+    def _open(self, live: Live, entry: LiveModel, backend_name: str) -> ServedIndex:
+        manifest = self._indexes.get(live.gallery, entry.indexes[backend_name])
+        base_set = self._sets.get(live.gallery, manifest.set_id)
+        matrix = self._artifacts.matrix(base_set)
+        backend = self._backend(backend_name)
+        ids_N16 = matrix.ids_N16
+        index = backend.open(self._artifacts.index_folder(manifest), matrix.embeddings_ND, ids_N16)
+        table = self._tables[live.gallery]
+        served_items = np.sort(as_keys(table.items()))
+        alive = contains(served_items, matrix.items_N48) if len(matrix.items_N48) else None
+        delta = self._added(base_set, entry, served_items)
+        living = LivingIndex(
+            BatchingIndex(index),
+            Embeddings(matrix.embeddings_ND, ids_N16),
+            delta,
+            None if alive is None or alive.all() else alive,
+        )
+        weakref.finalize(living, index.close)
+        all_ids = as_keys(np.concatenate([ids_N16, delta.ids_N16]))
+        order = np.argsort(all_ids, kind="stable")
+        return ServedIndex(
+            living=living,
+            manifest=manifest,
+            tuned=self._indexes.tuned(live.gallery, manifest.index_id),
+            filters_natively=backend.capabilities.filters_natively and manifest.version_id == live.version_id,
+            backend=backend,
+            sorted_ids=all_ids[order],
+            id_order=order,
+        )
+
+    def _added(self, base: EmbeddingSet, entry: LiveModel, served_items: NDArray[np.bytes_]) -> Embeddings:
+        """What the newest set has beyond ``base`` and the served version still holds."""
+        embeddings = [np.zeros((0, base.dimension), np.float32)]
+        items = [np.zeros((0, 48), np.uint8)]
+        if entry.newest != base.set_id:
+            newest = self._sets.get(base.gallery, entry.newest)
+            in_base = {part.part_id: kept_rows(part) for part in base.parts}
+            for part in newest.parts:
+                rows = np.setdiff1d(kept_rows(part), in_base.get(part.part_id, np.zeros(0, np.int64)))
+                if rows.size:
+                    loaded = self._sets.read_part(base.gallery, base.model_digest, part.part_id)
+                    rows = rows[contains(served_items, loaded.items_N48[rows])]
+                    embeddings.append(loaded.embeddings_ND[rows])
+                    items.append(loaded.items_N48[rows])
+        joined = SetMatrix(np.concatenate(embeddings), np.concatenate(items))
+        return Embeddings(joined.embeddings_ND, joined.ids_N16)
+
+
+def default_backend(entry: LiveModel, wanted: str | None, preferred: str) -> str:
+    """The backend that was asked for, else the preferred one where it is live, else the first that is."""
+    if wanted is not None:
+        return wanted
+    if preferred in entry.indexes:
+        return preferred
+    if not entry.indexes:
+        raise IndexNotFound(f"{entry.model} has no live index", model=entry.model)
+    return min(entry.indexes)
+
+
+def describe(live: Live | None) -> Mapping[str, Mapping[str, str]]:
+    """Live indexes per model and backend."""
+    return {} if live is None else {name: dict(entry.indexes) for name, entry in live.models.items()}

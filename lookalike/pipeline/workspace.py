@@ -1,0 +1,41 @@
+"""Everything that the straight path works with, wired by ``lookalike.bootstrap``."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from lookalike.catalog.embedding_sets import EmbeddingSets
+from lookalike.catalog.galleries import Galleries
+from lookalike.catalog.indexes import Indexes
+from lookalike.catalog.live import LivePointers
+from lookalike.catalog.local_artifacts import LocalArtifacts
+from lookalike.catalog.models import Models
+from lookalike.embedding.port import Embedder
+from lookalike.images.limits import ImageLimits
+from lookalike.indexes.port import Backend
+from lookalike.jobs.ledger import Ledger
+from lookalike.pipeline.search import QueryParts
+from lookalike.pipeline.served import Serving
+from lookalike.storage.port import ObjectStore
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The ports and catalogs of one process. ``embedder`` takes a model reference and keeps what it loaded."""
+
+    store: ObjectStore
+    galleries: Galleries
+    sets: EmbeddingSets
+    indexes: Indexes
+    pointers: LivePointers
+    artifacts: LocalArtifacts
+    models: Models
+    ledger: Ledger
+    serving: Serving
+    backend: Callable[[str], Backend]
+    backends: Mapping[str, Callable[[], Backend]]
+    embedder: Callable[[str], Embedder]
+    fetch: Callable[[str], bytes]
+    limits: ImageLimits
+    query: QueryParts
+    min_parity: float
+    close: Callable[[], None]
