@@ -24,64 +24,78 @@ class _Group(BaseModel):
 class StorageSettings(_Group):
     """Where everything is kept."""
 
-    folder: Path = Field(Path("var/store"), description="folder of the local object store")
-    cache: Path = Field(Path("var/cache"), description="folder of this machine's copies of indexes; may be deleted")
+    folder: Path = Field(default=Path("var/store"), description="folder of the local object store")
+    cache: Path = Field(
+        default=Path("var/cache"), description="folder of this machine's copies of indexes; may be deleted"
+    )
 
 
 class ImageSettings(_Group):
     """Limits on every image, checked before it is decoded."""
 
-    max_bytes: int = Field(50 * 2**20, ge=1, description="largest image file, in bytes")
-    max_pixels: int = Field(100_000_000, ge=1, description="largest image, in pixels")
+    max_bytes: int = Field(default=50 * 2**20, ge=1, description="largest image file, in bytes")
+    max_pixels: int = Field(default=100_000_000, ge=1, description="largest image, in pixels")
 
 
 class EmbedderSettings(_Group):
     """How embeddings are computed."""
 
-    url: str | None = Field(None, description="base URL of a remote embedder; without one, models run in process")
-    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="arithmetic of the model")
-    batch_size: int | None = Field(None, ge=1, le=4096, description="images a batch; chosen by itself when not set")
-    threads: int | None = Field(None, ge=1, le=256, description="threads of the model; chosen by itself when not set")
-    decode_threads: int | None = Field(None, ge=1, le=256, description="threads that decode beside the model")
+    url: str | None = Field(
+        default=None, description="base URL of a remote embedder; without one, models run in process"
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="arithmetic of the model")
+    batch_size: int | None = Field(
+        default=None, ge=1, le=4096, description="images a batch; chosen by itself when not set"
+    )
+    threads: int | None = Field(
+        default=None, ge=1, le=256, description="threads of the model; chosen by itself when not set"
+    )
+    decode_threads: int | None = Field(default=None, ge=1, le=256, description="threads that decode beside the model")
 
 
 class SearchSettings(_Group):
     """Defaults of a search."""
 
-    backend: str = Field("faiss", description="backend of a search that names none, where it is live")
-    poll_s: float = Field(1.0, ge=0, description="how often a process looks whether something else went live, seconds")
+    backend: str = Field(default="faiss", description="backend of a search that names none, where it is live")
+    poll_s: float = Field(
+        default=1.0, ge=0, description="how often a process looks whether something else went live, seconds"
+    )
 
 
 class BuildSettings(_Group):
     """What is built and what may go live."""
 
     backends: tuple[str, ...] = Field(
-        ("exact", "faiss", "annoy", "qdrant"), description="backends built when none is named"
+        default=("exact", "faiss", "annoy", "qdrant"), description="backends built when none is named"
     )
-    min_parity: float = Field(0.8, ge=0, le=1, description="least knn recall@10 of an index that may be promoted")
+    min_parity: float = Field(
+        default=0.8, ge=0, le=1, description="least knn recall@10 of an index that may be promoted"
+    )
 
 
 class QdrantSettings(_Group):
     """The Qdrant server; without a URL its engine runs in process."""
 
-    url: str | None = Field(None, description="URL of a Qdrant server")
-    api_key: SecretStr | None = Field(None, description="its API key")
+    url: str | None = Field(default=None, description="URL of a Qdrant server")
+    api_key: SecretStr | None = Field(default=None, description="its API key")
 
 
 class UrlSettings(_Group):
     """Fetching images by URL. Private, loopback and link-local addresses are always refused unless listed here."""
 
-    timeout_s: float = Field(10.0, gt=0, le=300, description="longest time for one image, in seconds")
-    allowed_networks: tuple[str, ...] = Field((), description="networks (CIDR) that may be reached although private")
+    timeout_s: float = Field(default=10.0, gt=0, le=300, description="longest time for one image, in seconds")
+    allowed_networks: tuple[str, ...] = Field(
+        default=(), description="networks (CIDR) that may be reached although private"
+    )
 
 
 class GatewaySettings(_Group):
     """The HTTP server."""
 
-    host: str = Field("127.0.0.1", description="address to listen on")
-    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
-    max_upload_bytes: int = Field(256 * 2**20, ge=1, description="largest request body, in bytes")
-    threads: int = Field(40, ge=1, le=1000, description="requests that are worked on at once")
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    max_upload_bytes: int = Field(default=256 * 2**20, ge=1, description="largest request body, in bytes")
+    threads: int = Field(default=40, ge=1, le=1000, description="requests that are worked on at once")
 
 
 class Settings(_Group):

@@ -1,6 +1,6 @@
 """Everything that the straight path works with, wired by ``lookalike.bootstrap``."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lookalike.catalog.embedding_sets import EmbeddingSets
@@ -32,7 +32,7 @@ class Workspace:
     ledger: Ledger
     serving: Serving
     backend: Callable[[str], Backend]
-    backends: Mapping[str, Callable[[], Backend]]
+    backend_names: tuple[str, ...]
     embedder: Callable[[str], Embedder]
     fetch: Callable[[str], bytes]
     limits: ImageLimits

@@ -1,0 +1,88 @@
+"""Adding and deleting single images while the gallery is searched."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lookalike.errors import ImageNotFound, LookalikeError
+from lookalike.pipeline.embed import embed
+from lookalike.pipeline.ingest import store_image
+from lookalike.pipeline.promote import follow_gallery
+from lookalike.pipeline.workspace import Workspace
+from lookalike.types.images import ImageRecord, Labels, MetadataValue
+
+
+@dataclass(frozen=True)
+class NewImage:
+    """One image to add; an image with the same key is replaced."""
+
+    key: str
+    data: bytes
+    labels: Labels
+    metadata: dict[str, MetadataValue]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one: its record, or the error."""
+
+    key: str
+    record: ImageRecord | None
+    error: LookalikeError | None = None
+
+
+def add_images(workspace: Workspace, gallery: str, images: Sequence[NewImage]) -> list[Outcome]:
+    """Stores ``images`` and puts them into the gallery; one that is none has its error and stops no other.
+
+    They are found by searches after :func:`embed_and_follow`.
+    """
+    outcomes = []
+    for image in images:
+        try:
+            record = store_image(
+                workspace.store,
+                gallery,
+                image.key,
+                image.data,
+                limits=workspace.limits,
+                labels=image.labels,
+                metadata=image.metadata,
+            )
+        except LookalikeError as error:
+            outcomes.append(Outcome(image.key, None, error))
+        else:
+            outcomes.append(Outcome(image.key, record))
+    changes = {outcome.key: outcome.record for outcome in outcomes if outcome.record is not None}
+    if changes:
+        workspace.galleries.apply(gallery, changes)
+    return outcomes
+
+
+def embed_and_follow(workspace: Workspace, gallery: str) -> None:
+    """Embeds what the live models lack and serves it, searched exactly until the next build."""
+    live = workspace.pointers.get(gallery)
+    if live is None:
+        return
+    for model in live.models:
+        embed(
+            workspace.store,
+            workspace.galleries,
+            workspace.sets,
+            workspace.ledger,
+            gallery,
+            workspace.embedder(model),
+            limits=workspace.limits,
+        )
+    follow_gallery(workspace.galleries, workspace.sets, workspace.pointers, gallery)
+    workspace.serving.refresh(gallery)
+
+
+def delete_image(workspace: Workspace, gallery: str, image_id: str) -> ImageRecord:
+    """Takes one image out; no search finds it once this has returned. Raises ImageNotFound."""
+    table = workspace.serving.refresh(gallery).table
+    record = table.get([bytes.fromhex(image_id.replace("-", ""))]).get(bytes.fromhex(image_id.replace("-", "")))
+    if record is None:
+        raise ImageNotFound(f"{gallery!r} has no image {image_id}", image_id=image_id)
+    workspace.galleries.apply(gallery, {record.key: None})
+    follow_gallery(workspace.galleries, workspace.sets, workspace.pointers, gallery)
+    workspace.serving.refresh(gallery)
+    return record
