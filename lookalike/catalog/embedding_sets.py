@@ -171,11 +171,17 @@ class EmbeddingSets:
         """Raises ObjectNotFound."""
         return documents.read(self._store, EmbeddingSet, keys.embedding_set(gallery, set_id))
 
-    def finish(self, embedding_set: EmbeddingSet) -> str:
-        """Stores the set and makes it the newest. Returns its identifier."""
+    def store(self, embedding_set: EmbeddingSet) -> str:
+        """Stores the set under its identifier, which it returns; one that exists is not written again."""
         identifier = embedding_set.set_id
         key = keys.embedding_set(embedding_set.gallery, identifier)
-        self._store.put(key, documents.encode(embedding_set))
+        if self._store.head(key) is None:
+            self._store.put(key, documents.encode(embedding_set))
+        return identifier
+
+    def finish(self, embedding_set: EmbeddingSet) -> str:
+        """Stores the set and makes it the newest. Returns its identifier."""
+        identifier = self.store(embedding_set)
         pointer = NewestSet(set_id=identifier, at=self._now().isoformat())
         self._store.put(keys.newest_set(embedding_set.gallery, embedding_set.model_digest), documents.encode(pointer))
         return identifier

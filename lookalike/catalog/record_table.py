@@ -137,6 +137,12 @@ class RecordTable:
                 connection.close()
             self._connections.clear()
 
+    def delete(self) -> None:
+        """Closes the table and removes its files."""
+        self.close()
+        for suffix in ("", "-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
     def _insert(self, connection: sqlite3.Connection, digest: str, part: list[ImageRecord]) -> None:
         images: list[tuple[object, ...]] = []
         values: list[tuple[object, ...]] = []

@@ -1,13 +1,16 @@
 """Adding and deleting single images while the gallery is searched."""
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lookalike.catalog import keys
 from lookalike.errors import ImageNotFound, LookalikeError
 from lookalike.pipeline.embed import embed
 from lookalike.pipeline.ingest import store_image
 from lookalike.pipeline.promote import follow_gallery
 from lookalike.pipeline.workspace import Workspace
+from lookalike.types.ids import parse_image_id
 from lookalike.types.images import ImageRecord, Labels, MetadataValue
 
 
@@ -78,11 +81,23 @@ def embed_and_follow(workspace: Workspace, gallery: str) -> None:
 
 def delete_image(workspace: Workspace, gallery: str, image_id: str) -> ImageRecord:
     """Takes one image out; no search finds it once this has returned. Raises ImageNotFound."""
-    table = workspace.serving.refresh(gallery).table
-    record = table.get([bytes.fromhex(image_id.replace("-", ""))]).get(bytes.fromhex(image_id.replace("-", "")))
-    if record is None:
-        raise ImageNotFound(f"{gallery!r} has no image {image_id}", image_id=image_id)
+    workspace.serving.refresh(gallery)
+    record = image_record(workspace, gallery, image_id)
     workspace.galleries.apply(gallery, {record.key: None})
     follow_gallery(workspace.galleries, workspace.sets, workspace.pointers, gallery)
     workspace.serving.refresh(gallery)
     return record
+
+
+def image_record(workspace: Workspace, gallery: str, image_id: str) -> ImageRecord:
+    """The served record. Raises InvalidRequest for what is no identifier, ImageNotFound."""
+    identifier = uuid.UUID(parse_image_id(image_id)).bytes
+    record = workspace.serving.gallery(gallery).table.get([identifier]).get(identifier)
+    if record is None:
+        raise ImageNotFound(f"{gallery!r} has no image {image_id}", image_id=image_id)
+    return record
+
+
+def image_bytes(workspace: Workspace, gallery: str, record: ImageRecord) -> bytes:
+    """The bytes as they were given."""
+    return workspace.store.get(keys.image(gallery, record.sha256))

@@ -148,6 +148,13 @@ class Serving:
         with lock:
             return self._look(name)
 
+    def forget(self, name: str) -> None:
+        """Drops what is open of a gallery that no longer exists."""
+        self._states.pop(name, None)
+        table = self._tables.pop(name, None)
+        if table is not None:
+            table.delete()
+
     def close(self) -> None:
         for table in self._tables.values():
             table.close()

@@ -1,0 +1,34 @@
+"""The commands, gathered from the modules beside this one."""
+
+from typing import Annotated
+
+import typer
+
+from lookalike import __version__
+from lookalike.cli import galleries, indexing, models, querying, running
+from lookalike.cli.output import OUTPUT
+
+app = typer.Typer(
+    help="Content-based image search that can be trusted, compared and measured.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    as_json: Annotated[bool, typer.Option("--json", help="Answers as JSON, progress as JSON lines.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
+    OUTPUT.as_json = as_json
+
+
+for module in (running, galleries, indexing, querying, models):
+    module.register(app)

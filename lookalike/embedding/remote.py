@@ -1,0 +1,146 @@
+"""An embedder in another process, over HTTP: for machines without torch.
+
+The protocol, which ``services/embedder`` serves::
+
+    GET  /v1/models/{name}              {"manifest": {…}, "batch_size": 16, "max_images": 256}
+    POST /v1/models/{name}/embeddings   If-Match: "<digest>"   Lookalike-Shape: N,S,S,3   body: uint8, C order
+                                        -> Lookalike-Shape: N,D   body: float32, little-endian, C order
+
+Errors are RFC 9457 problem+json with a ``code``. ``If-Match`` carries the digest of the model that the client
+knows: a server that serves another one by now answers 412, so that two models are never mixed.
+
+Shape suffixes: N images, H and W their height and width, C channels, D dimension.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lookalike.embedding.shapes import check_images, unit_rows
+from lookalike.errors import DependencyUnavailable, InvalidRequest, MissingExtra, ModelNotFound
+from lookalike.types.models import ModelManifest
+
+try:
+    import httpx
+except ImportError as error:
+    raise MissingExtra("httpx", "galleries") from error
+
+SHAPE_HEADER = "Lookalike-Shape"
+_ATTEMPTS = 3
+_FIRST_PAUSE_S = 0.1
+_RETRIED_STATUS = frozenset({429, 502, 503, 504})
+
+
+class RemoteModel(BaseModel):
+    """What a server says of a model. ``max_images`` is the most that one request may hold."""
+
+    model_config = ConfigDict(frozen=True)
+
+    manifest: ModelManifest
+    batch_size: int = Field(ge=1)
+    max_images: int = Field(ge=1)
+
+
+class RemoteEmbedder:
+    """A model that an embedder service serves. Implements :class:`lookalike.embedding.port.Embedder`.
+
+    Connections are kept and shared by all threads. A request that found no answer (refused, reset, timed out,
+    or 429, 502, 503, 504) is sent again, up to three times in all: embedding changes nothing on the server.
+
+    Args:
+        url: where the service is, such as ``http://embedder:8080``.
+        model: name of the model there.
+        timeout_s: for connecting, and for each wait for bytes.
+        sleep: how to pause between attempts.
+
+    Raises ModelNotFound, DependencyUnavailable.
+    """
+
+    def __init__(
+        self, url: str, model: str, *, timeout_s: float = 30.0, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._sleep = sleep
+        self._path = f"/v1/models/{quote(model, safe='')}"
+        try:
+            self._client = httpx.Client(base_url=url, timeout=timeout_s, follow_redirects=False)
+        except (httpx.InvalidURL, ValueError) as error:
+            raise InvalidRequest(f"not the URL of an embedder: {url!r:.200}", url=url[:200]) from error
+        self._url = url
+        try:
+            self._model = self._describe(model)
+        except BaseException:
+            self._client.close()
+            raise
+
+    @property
+    def manifest(self) -> ModelManifest:
+        return self._model.manifest
+
+    @property
+    def batch_size(self) -> int:
+        return self._model.batch_size
+
+    def embed(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See the port. More images than one request may hold are sent in several, one after another."""
+        check_images(images_NHWC, self.manifest)
+        embeddings_ND = np.empty((len(images_NHWC), self.manifest.dimension), np.float32)
+        for start in range(0, len(images_NHWC), self._model.max_images):
+            end = start + self._model.max_images
+            embeddings_ND[start:end] = self._embed_request(images_NHWC[start:end])
+        return unit_rows(embeddings_ND)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _describe(self, model: str) -> RemoteModel:
+        response = self._request("GET", self._path)
+        if response.status_code == 404:
+            raise ModelNotFound(f"{self._url} serves no model {model!r:.100}", model=model[:100])
+        if response.status_code != 200:
+            raise self._unavailable(f"answered {response.status_code}")
+        try:
+            return RemoteModel.model_validate_json(response.content)
+        except ValidationError as error:
+            raise self._unavailable("is no embedder of this version") from error
+
+    def _embed_request(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "If-Match": f'"{self.manifest.digest}"',
+            SHAPE_HEADER: ",".join(str(side) for side in images_NHWC.shape),
+        }
+        body = np.ascontiguousarray(images_NHWC).tobytes()
+        response = self._request("POST", f"{self._path}/embeddings", content=body, headers=headers)
+        if response.status_code in (404, 412):
+            raise self._unavailable(f"no longer serves {self.manifest.name} with digest {self.manifest.digest[:12]}")
+        if response.status_code != 200:
+            raise self._unavailable(f"answered {response.status_code}")
+        expected = (len(images_NHWC), self.manifest.dimension)
+        if response.headers.get(SHAPE_HEADER) != f"{expected[0]},{expected[1]}" or (
+            len(response.content) != 4 * expected[0] * expected[1]
+        ):
+            raise self._unavailable("answered with embeddings of another shape")
+        return np.frombuffer(response.content, "<f4").reshape(expected)
+
+    def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        reason = ""
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                self._sleep(_FIRST_PAUSE_S * 2 ** (attempt - 1))
+            try:
+                response = self._client.request(method, path, **arguments)
+            except httpx.TransportError as error:
+                reason = f"does not answer: {type(error).__name__}: {error}"
+                continue
+            if response.status_code not in _RETRIED_STATUS:
+                return response
+            reason = f"answered {response.status_code}"
+        raise self._unavailable(reason)
+
+    def _unavailable(self, reason: str) -> DependencyUnavailable:
+        return DependencyUnavailable(f"the embedder at {self._url} {reason}"[:500], dependency="embedder")

@@ -1,0 +1,75 @@
+"""COCO's animal, sports and food categories, with its own ids and names, and what draws each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import TypeAlias
+
+from lookalike.galleries.demo import animals, food, sports
+from lookalike.galleries.demo.canvas import Pen
+
+Draw: TypeAlias = Callable[[Pen, Random], None]
+"""Draws one object at the origin of the pen, about from -1 to 1 in both directions."""
+
+ANIMAL, SPORTS, FOOD = "animal", "sports", "food"
+
+
+@dataclass(frozen=True)
+class Category:
+    """A COCO category. Objects are turned by up to ``max_turn`` degrees either way from upright.
+
+    ``habitat`` names the backgrounds where it is mostly found.
+    """
+
+    category_id: int
+    name: str
+    supercategory: str
+    draw: Draw
+    max_turn: float
+    habitat: tuple[str, ...]
+
+
+_SKIES = ("sky", "sky", "meadow", "sea", "beach")
+_HOMES = ("room", "room", "meadow", "street", "cloth")
+_FIELDS = ("meadow", "meadow", "savanna", "snow", "street")
+_PLAINS = ("savanna", "savanna", "meadow", "sky")
+_WILDS = ("meadow", "snow", "savanna", "sea")
+_PARKS = ("meadow", "sky", "beach", "court")
+_SLOPES = ("snow", "snow", "snow", "sky", "room")
+_PITCHES = ("court", "court", "meadow", "street", "room")
+_STREETS = ("street", "street", "court", "room")
+_COASTS = ("sea", "sea", "beach", "sky")
+_TABLES = ("table", "table", "cloth", "cloth", "plain", "room")
+
+CATEGORIES: tuple[Category, ...] = (
+    Category(16, "bird", ANIMAL, animals.bird, 20, _SKIES),
+    Category(17, "cat", ANIMAL, animals.cat, 15, _HOMES),
+    Category(18, "dog", ANIMAL, animals.dog, 15, _HOMES),
+    Category(19, "horse", ANIMAL, animals.horse, 15, _FIELDS),
+    Category(20, "sheep", ANIMAL, animals.sheep, 12, _FIELDS),
+    Category(21, "cow", ANIMAL, animals.cow, 12, _FIELDS),
+    Category(22, "elephant", ANIMAL, animals.elephant, 12, _PLAINS),
+    Category(23, "bear", ANIMAL, animals.bear, 15, _WILDS),
+    Category(24, "zebra", ANIMAL, animals.zebra, 12, _PLAINS),
+    Category(25, "giraffe", ANIMAL, animals.giraffe, 10, _PLAINS),
+    Category(34, "frisbee", SPORTS, sports.frisbee, 40, _PARKS),
+    Category(35, "skis", SPORTS, sports.skis, 90, _SLOPES),
+    Category(36, "snowboard", SPORTS, sports.snowboard, 90, _SLOPES),
+    Category(37, "sports ball", SPORTS, sports.sports_ball, 180, _PITCHES),
+    Category(38, "kite", SPORTS, sports.kite, 50, _SKIES),
+    Category(39, "baseball bat", SPORTS, sports.baseball_bat, 180, _PITCHES),
+    Category(40, "baseball glove", SPORTS, sports.baseball_glove, 40, _PITCHES),
+    Category(41, "skateboard", SPORTS, sports.skateboard, 35, _STREETS),
+    Category(42, "surfboard", SPORTS, sports.surfboard, 90, _COASTS),
+    Category(43, "tennis racket", SPORTS, sports.tennis_racket, 120, _PITCHES),
+    Category(52, "banana", FOOD, food.banana, 180, _TABLES),
+    Category(53, "apple", FOOD, food.apple, 30, _TABLES),
+    Category(54, "sandwich", FOOD, food.sandwich, 15, _TABLES),
+    Category(55, "orange", FOOD, food.orange, 40, _TABLES),
+    Category(56, "broccoli", FOOD, food.broccoli, 60, _TABLES),
+    Category(57, "carrot", FOOD, food.carrot, 180, _TABLES),
+    Category(58, "hot dog", FOOD, food.hot_dog, 60, _TABLES),
+    Category(59, "pizza", FOOD, food.pizza, 30, _TABLES),
+    Category(60, "donut", FOOD, food.donut, 30, _TABLES),
+    Category(61, "cake", FOOD, food.cake, 10, _TABLES),
+)

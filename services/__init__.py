@@ -1,0 +1,1 @@
+"""One package a process; they never import each other."""

@@ -1,0 +1,107 @@
+"""Any embedder over HTTP. The protocol is described in :mod:`lookalike.embedding.remote`, its client."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from lookalike.embedding.port import Embedder
+from lookalike.embedding.remote import SHAPE_HEADER, RemoteModel
+from lookalike.errors import ErrorKind, InvalidRequest, LookalikeError, ModelNotFound, PreconditionFailed
+
+_STATUS = {
+    ErrorKind.INVALID: 422,
+    ErrorKind.NOT_FOUND: 404,
+    ErrorKind.CONFLICT: 412,
+    ErrorKind.TOO_LARGE: 413,
+    ErrorKind.UNSUPPORTED: 415,
+    ErrorKind.UNAVAILABLE: 503,
+    ErrorKind.INTERNAL: 500,
+}
+_MAX_REQUEST_BYTES = 64 << 20
+
+
+def create_app(embedders: Mapping[str, Embedder]) -> FastAPI:
+    """The application that serves ``embedders`` under their names. It does not close them."""
+    app = FastAPI(title="Lookalike embedder", openapi_url="/openapi.json")
+    app.add_exception_handler(LookalikeError, _problem)
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/v1/models/{name}")
+    async def describe(name: str) -> RemoteModel:
+        return _describe(_find(embedders, name))
+
+    @app.post("/v1/models/{name}/embeddings")
+    async def embed(name: str, request: Request) -> Response:
+        embedder = _find(embedders, name)
+        shape = _checked_shape(request, embedder)
+        images_NHWC = np.frombuffer(await _body(request, math.prod(shape)), np.uint8).reshape(shape)
+        embeddings_ND = await run_in_threadpool(embedder.embed, images_NHWC)
+        return Response(
+            np.ascontiguousarray(embeddings_ND, "<f4").tobytes(),
+            media_type="application/octet-stream",
+            headers={SHAPE_HEADER: f"{embeddings_ND.shape[0]},{embeddings_ND.shape[1]}"},
+        )
+
+    return app
+
+
+def _find(embedders: Mapping[str, Embedder], name: str) -> Embedder:
+    if name not in embedders:
+        raise ModelNotFound(f"no model {name!r:.100} here", known=sorted(embedders))
+    return embedders[name]
+
+
+def _describe(embedder: Embedder) -> RemoteModel:
+    image_bytes = 3 * embedder.manifest.input_size**2
+    return RemoteModel(
+        manifest=embedder.manifest,
+        batch_size=embedder.batch_size,
+        max_images=max(_MAX_REQUEST_BYTES // image_bytes, 1),
+    )
+
+
+def _checked_shape(request: Request, embedder: Embedder) -> tuple[int, int, int, int]:
+    digest = embedder.manifest.digest
+    if request.headers.get("if-match") != f'"{digest}"':
+        raise PreconditionFailed(f"{embedder.manifest.name} has digest {digest} here", digest=digest)
+    text = request.headers.get(SHAPE_HEADER, "")
+    sides = [int(side) if side.isascii() and side.isdigit() and len(side) < 10 else -1 for side in text.split(",")]
+    size = embedder.manifest.input_size
+    if len(sides) != 4 or sides[0] < 0 or sides[1:] != [size, size, 3]:
+        raise InvalidRequest(f"{SHAPE_HEADER} must be N,{size},{size},3, not {text!r:.100}", shape=text[:100])
+    maximum = _describe(embedder).max_images
+    if sides[0] > maximum:
+        raise InvalidRequest(f"a request holds at most {maximum} images, not {sides[0]}", maximum=maximum)
+    return sides[0], size, size, 3
+
+
+async def _body(request: Request, size_bytes: int) -> bytes:
+    """The body, which must have exactly ``size_bytes``; never reads more."""
+    parts: list[bytes] = []
+    received = 0
+    async for part in request.stream():
+        received += len(part)
+        if received > size_bytes:
+            break
+        parts.append(part)
+    if received != size_bytes:
+        raise InvalidRequest(f"the body must have {size_bytes} bytes, as {SHAPE_HEADER} says", expected=size_bytes)
+    return b"".join(parts)
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    if not isinstance(error, LookalikeError):
+        raise error
+    status = _STATUS[error.kind]
+    return JSONResponse(
+        {"title": error.message, "status": status, "code": error.code, **error.details},
+        status_code=status,
+        media_type="application/problem+json",
+    )
