@@ -10,7 +10,6 @@ Shape suffixes: N images, H and W their height and width, C channels, D dimensio
 """
 
 import io
-
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal

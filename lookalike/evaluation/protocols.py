@@ -9,8 +9,6 @@ from enum import StrEnum
 from typing import Protocol as Interface
 from typing import TypeAlias
 
-import numpy as np
-
 from lookalike.errors import InvalidRequest
 from lookalike.evaluation import metrics
 from lookalike.evaluation.metrics import BoolArray, FloatArray, IntArray

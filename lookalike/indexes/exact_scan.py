@@ -32,6 +32,7 @@ def exact_neighbours(
 ) -> ExactNeighbours:
     """The ``k`` rows of highest cosine with each query, ties by the lower row; never approximate, uncapped.
 
+    Rows of ``embeddings_ND`` have length 1; queries any but 0.
     ``exclude_rows`` [Q] names one row for each query to leave out (-1: none); only rows where ``allowed_N`` is
     true are looked at. Reads ``embeddings_ND`` (may be memory-mapped) in blocks: memory stays at tens of MiB
     beside the result. Raises InvalidEmbedding.

@@ -47,6 +47,11 @@ def _image(plane_HW3: Plane) -> Image.Image:
     return Image.fromarray(np.clip(plane_HW3, 0, 255).astype(np.uint8))
 
 
+def _muted(rng: Random, colours: tuple[Colour, ...]) -> Colour:
+    """One of ``colours``, pale, so that objects stand out."""
+    return mix(pick(rng, colours), (206, 204, 200), rng.uniform(0.45, 0.75))
+
+
 def _fade(top: Colour, bottom: Colour, size: Size) -> Plane:
     share = np.linspace(0, 1, size[1], dtype=np.float32)[:, None, None]
     column = np.asarray(top, np.float32) * (1 - share) + np.asarray(bottom, np.float32) * share
@@ -100,7 +105,8 @@ def _beach(rng: Random, size: Size) -> Image.Image:
 def _sky(rng: Random, size: Size) -> Image.Image:
     top = pick(rng, (SKY, (70, 130, 210), (186, 196, 210), (240, 180, 140)))
     picture = _fade(top, lighter(top, rng.uniform(0.1, 0.6)), size)
-    return _image(picture + np.maximum(smooth_noise(rng, size, 5), 0)[:, :, None] * rng.uniform(0, 40))
+    clouds = np.maximum(smooth_noise(rng, size, 5), 0)[:, :, None]
+    return _image(picture + clouds * np.float32(rng.uniform(0, 40)))
 
 
 def _street(rng: Random, size: Size) -> Image.Image:
@@ -115,9 +121,9 @@ def _court(rng: Random, size: Size) -> Image.Image:
     picture = _image(_fade(lighter(floor, 0.12), floor, size) + smooth_noise(rng, size, 120)[:, :, None] * 7)
     lines = ImageDraw.Draw(picture)
     for _ in range(rng.randint(1, 4)):
-        start, end = (rng.uniform(0, width), -5), (rng.uniform(0, width), height + 5)
+        start, end = (rng.uniform(0, width), -5.0), (rng.uniform(0, width), height + 5.0)
         if rng.random() < 0.5:
-            start, end = (-5, rng.uniform(0, height)), (width + 5, rng.uniform(0, height))
+            start, end = (-5.0, rng.uniform(0, height)), (width + 5.0, rng.uniform(0, height))
         lines.line([start, end], fill=vary(rng, WHITE, 8), width=rng.randint(2, 6))
     return picture
 
@@ -138,7 +144,7 @@ def _table(rng: Random, size: Size) -> Image.Image:
 
 def _cloth(rng: Random, size: Size) -> Image.Image:
     """A checked or striped tablecloth."""
-    one, other = pick(rng, (WHITE, CREAM, *BRIGHT)), pick(rng, (*BRIGHT, GREY, BLUE))
+    one, other = pick(rng, (WHITE, CREAM)), _muted(rng, (*BRIGHT, GREY, BLUE))
     step = rng.randint(14, 50)
     slant = rng.uniform(-0.6, 0.6)
     x, y = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
@@ -161,12 +167,12 @@ def _room(rng: Random, size: Size) -> Image.Image:
 
 
 def _plain(rng: Random, size: Size) -> Image.Image:
-    return _image(_fade(pick(rng, (*BRIGHT, GREY, CREAM), 20), pick(rng, (*BRIGHT, GREY, WHITE), 20), size))
+    return _image(_fade(_muted(rng, (*BRIGHT, GREY, CREAM)), _muted(rng, (*BRIGHT, GREY, WHITE)), size))
 
 
 def _texture(rng: Random, size: Size) -> Image.Image:
     """Blots in two colours."""
-    one, other = pick(rng, (*BRIGHT, GREY, TAN), 20), pick(rng, (*BRIGHT, GREY, CREAM), 20)
+    one, other = _muted(rng, (*BRIGHT, GREY, TAN)), _muted(rng, (*BRIGHT, GREY, CREAM))
     noise = smooth_noise(rng, size, rng.choice((8, 16, 32))) * 0.5 + smooth_noise(rng, size, 60) * 0.3 + 0.5
     share = np.clip(noise, 0, 1)[:, :, None]
     return _image(np.asarray(one, np.float32) * (1 - share) + np.asarray(other, np.float32) * share)

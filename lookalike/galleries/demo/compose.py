@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from random import Random
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from lookalike.galleries.demo.backgrounds import paint_background
@@ -81,9 +82,7 @@ def draw_scene(rng: Random, scene: Scene) -> tuple[Canvas, tuple[VisibleObject, 
     return canvas, tuple(one for one in visible if one is not None)
 
 
-def _measure(
-    shown_HW: np.ndarray[tuple[int, int], np.dtype[np.bool_]], category: Category, whole: int
-) -> VisibleObject | None:
+def _measure(shown_HW: NDArray[np.bool_], category: Category, whole: int) -> VisibleObject | None:
     columns, rows = np.flatnonzero(shown_HW.any(axis=0)), np.flatnonzero(shown_HW.any(axis=1))
     if not len(columns):
         return None

@@ -68,7 +68,7 @@ def arc(
 
 
 def wavy(x: float, y: float, rx: float, ry: float, *, bumps: int, depth: float, phase: float = 0.0) -> list[Point]:
-    """A closed ellipse whose edge swells in and out ``bumps`` times by ``depth`` of its radius: wool, leaves, clouds."""
+    """A closed ellipse whose edge swells in and out ``bumps`` times by ``depth`` of its radius, like wool."""
     num = max(6 * bumps, 24)
     points = []
     for i in range(num):

@@ -29,13 +29,13 @@ class Lighting:
 
 def choose_lighting(rng: Random) -> Lighting:
     return Lighting(
-        exposure=rng.uniform(0.62, 1.22),
-        contrast=rng.uniform(0.7, 1.15),
-        tint=(rng.uniform(0.88, 1.1), rng.uniform(0.94, 1.05), rng.uniform(0.85, 1.12)),
-        slope=rng.uniform(0.0, 0.6),
+        exposure=rng.uniform(0.82, 1.12),
+        contrast=rng.uniform(0.88, 1.08),
+        tint=(rng.uniform(0.95, 1.04), rng.uniform(0.97, 1.02), rng.uniform(0.94, 1.05)),
+        slope=rng.uniform(0.0, 0.35),
         angle=rng.uniform(0.0, 6.283),
-        blur_px=rng.choice((0.0, 0.0, rng.uniform(0.4, 1.6))),
-        noise=rng.choice((0.0, rng.uniform(1.0, 12.0))),
+        blur_px=rng.choice((0.0, 0.0, rng.uniform(0.3, 1.1))),
+        noise=rng.choice((0.0, rng.uniform(1.0, 6.0))),
         noise_seed=rng.getrandbits(64),
         jpeg_quality=rng.randint(45, 92),
     )

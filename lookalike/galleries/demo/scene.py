@@ -10,12 +10,12 @@ from lookalike.galleries.demo.taxonomy import CATEGORIES, FOOD, Category
 
 SIZES: tuple[Size, ...] = ((320, 240), (320, 240), (320, 214), (240, 320), (214, 320), (300, 300), (320, 180))
 
-SEVERAL = 0.3
+SEVERAL = 0.25
 """The share of pictures with more than one object of their category."""
 OTHERS = 0.5
 """The share of those that also show objects of other categories, always fewer."""
-OCCLUDED = 0.35
-ANYWHERE = 0.3
+OCCLUDED = 0.25
+ANYWHERE = 0.15
 """The share of pictures in front of any background instead of one where their category belongs."""
 
 
@@ -76,7 +76,7 @@ def plan_scene(rng: Random, category: Category, *, crowded: bool = True) -> Scen
     return Scene(
         size=size,
         background=_background(rng, category),
-        clutter=tuple(_thing(rng, size) for _ in range(rng.choice((0, 1, 2, 3, 4, 6)))),
+        clutter=tuple(_thing(rng, size) for _ in range(rng.choice((0, 0, 1, 2, 3, 5)))),
         objects=objects,
         occluders=(Thing(rng.choice(tuple(OCCLUDERS)), hidden),) if occluded else (),
         outline=rng.choice((0.0, 0.0, rng.uniform(0.008, 0.025))),
@@ -96,10 +96,10 @@ def _objects(rng: Random, category: Category, size: Size, *, several: bool) -> t
             other = rng.choice([one for one in CATEGORIES if one is not category])
             categories += [other] * rng.randint(1, len(categories) - 1)
     rng.shuffle(categories)
-    largest = 0.5 if len(categories) == 1 else 0.42 - 0.04 * len(categories)
+    largest = 0.56 if len(categories) == 1 else 0.44 - 0.035 * len(categories)
     placed: list[SceneObject] = []
     for one in categories:
-        spot = _free_spot(rng, size, largest * rng.uniform(0.55, 1.0) * min(size), [o.placement for o in placed])
+        spot = _free_spot(rng, size, largest * rng.uniform(0.65, 1.0) * min(size), [o.placement for o in placed])
         turn = rng.choice((-1, 1)) * one.max_turn * rng.random() ** 1.5
         placement = Placement(*spot, turn, rng.uniform(0.85, 1.18), rng.random() < 0.5)
         placed.append(SceneObject(one, placement, plate=one.supercategory == FOOD and rng.random() < 0.35))
@@ -121,5 +121,5 @@ def _free_spot(rng: Random, size: Size, half_size: float, taken: list[Placement]
 
 def _thing(rng: Random, size: Size) -> Thing:
     x, y = rng.uniform(0, size[0]), rng.uniform(0, size[1])
-    half_size = min(size) * rng.uniform(0.05, 0.16)
+    half_size = min(size) * rng.uniform(0.04, 0.11)
     return Thing(rng.choice(tuple(THINGS)), Placement(x, y, half_size, rng.uniform(-30, 30), 1.0, rng.random() < 0.5))

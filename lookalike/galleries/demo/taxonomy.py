@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TypeAlias
 
-from lookalike.galleries.demo import animals, food, sports
+from lookalike.galleries.demo import animals, balls, meals, produce, sports
 from lookalike.galleries.demo.canvas import Pen
 
 Draw: TypeAlias = Callable[[Pen, Random], None]
@@ -55,21 +55,21 @@ CATEGORIES: tuple[Category, ...] = (
     Category(34, "frisbee", SPORTS, sports.frisbee, 40, _PARKS),
     Category(35, "skis", SPORTS, sports.skis, 90, _SLOPES),
     Category(36, "snowboard", SPORTS, sports.snowboard, 90, _SLOPES),
-    Category(37, "sports ball", SPORTS, sports.sports_ball, 180, _PITCHES),
+    Category(37, "sports ball", SPORTS, balls.sports_ball, 180, _PITCHES),
     Category(38, "kite", SPORTS, sports.kite, 50, _SKIES),
     Category(39, "baseball bat", SPORTS, sports.baseball_bat, 180, _PITCHES),
     Category(40, "baseball glove", SPORTS, sports.baseball_glove, 40, _PITCHES),
     Category(41, "skateboard", SPORTS, sports.skateboard, 35, _STREETS),
     Category(42, "surfboard", SPORTS, sports.surfboard, 90, _COASTS),
     Category(43, "tennis racket", SPORTS, sports.tennis_racket, 120, _PITCHES),
-    Category(52, "banana", FOOD, food.banana, 180, _TABLES),
-    Category(53, "apple", FOOD, food.apple, 30, _TABLES),
-    Category(54, "sandwich", FOOD, food.sandwich, 15, _TABLES),
-    Category(55, "orange", FOOD, food.orange, 40, _TABLES),
-    Category(56, "broccoli", FOOD, food.broccoli, 60, _TABLES),
-    Category(57, "carrot", FOOD, food.carrot, 180, _TABLES),
-    Category(58, "hot dog", FOOD, food.hot_dog, 60, _TABLES),
-    Category(59, "pizza", FOOD, food.pizza, 30, _TABLES),
-    Category(60, "donut", FOOD, food.donut, 30, _TABLES),
-    Category(61, "cake", FOOD, food.cake, 10, _TABLES),
+    Category(52, "banana", FOOD, produce.banana, 180, _TABLES),
+    Category(53, "apple", FOOD, produce.apple, 30, _TABLES),
+    Category(54, "sandwich", FOOD, meals.sandwich, 15, _TABLES),
+    Category(55, "orange", FOOD, produce.orange, 40, _TABLES),
+    Category(56, "broccoli", FOOD, produce.broccoli, 60, _TABLES),
+    Category(57, "carrot", FOOD, produce.carrot, 180, _TABLES),
+    Category(58, "hot dog", FOOD, meals.hot_dog, 60, _TABLES),
+    Category(59, "pizza", FOOD, meals.pizza, 30, _TABLES),
+    Category(60, "donut", FOOD, meals.donut, 30, _TABLES),
+    Category(61, "cake", FOOD, meals.cake, 10, _TABLES),
 )

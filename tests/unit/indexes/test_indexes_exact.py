@@ -34,6 +34,13 @@ def test_ties_at_the_kth_place_go_to_the_lower_rows(tmp_path: Path, params: dict
         assert (found.distances_QK == 0).all()
 
 
+def test_distances_equal_in_float32_are_ties(tmp_path: Path) -> None:
+    embeddings = np.tile(np.array([0.6, 0.8, 0], np.float32), (1500, 1))
+    embeddings[:, 2] = 1e-4 * (2 - np.arange(1500) / 1500)  # in float64 the last row is the nearest
+    found = _index(tmp_path, embeddings, metric="minkowski", p=3).search(np.eye(1, 3, dtype=np.float32), 5)
+    assert found.rows_QK[0].tolist() == [0, 1, 2, 3, 4]
+
+
 def test_the_exponent_matters_and_belongs_to_minkowski(tmp_path: Path) -> None:
     # To the query, row 0 is nearer in the sum of differences, row 1 in the largest one.
     embeddings = np.array([[0.8, 0.6], [0.28, 0.96], [0, 1]], np.float32)

@@ -63,11 +63,10 @@ def open_index(name: str, base: Embeddings, **build_params: object) -> object:
     if name == "sloppy":
         return Sloppy(base.embeddings_ND, most=3)
     one = backend(name)
-    folder = Path(tempfile.mkdtemp())
-    one.build(
-        BuildInput(base.embeddings_ND, base.ids_N16), folder, complete(one.capabilities.build_params, build_params)
-    )
-    return one.open(folder, base.embeddings_ND, base.ids_N16)
+    params = complete(one.capabilities.build_params, build_params)
+    with tempfile.TemporaryDirectory() as folder:  # what is mapped stays mapped
+        one.build(BuildInput(base.embeddings_ND, base.ids_N16), Path(folder), params)
+        return one.open(Path(folder), base.embeddings_ND, base.ids_N16)
 
 
 def unit_rows(rng: np.random.Generator, count: int, dimension: int) -> np.ndarray:
@@ -83,7 +82,7 @@ def cosine(left: np.ndarray, right: np.ndarray) -> np.float32:
     return np.float32(math.fsum(products) / lengths)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 @pytest.mark.parametrize("name", ["sloppy", "exact", "faiss", "annoy"])
 def test_search_is_that_of_the_reference(name: str, data: st.DataObject) -> None:

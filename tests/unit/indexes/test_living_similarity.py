@@ -73,6 +73,7 @@ def test_exact_neighbours_are_those_of_a_full_sort(
     # Few distinct values: most rows tie with others.
     embeddings = rng.integers(-1, 2, (num_rows, dimension)).astype(np.float32)
     embeddings[~embeddings.any(axis=1)] = 1
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     queries = rng.integers(-2, 3, (num_queries, dimension)).astype(np.float64)
     queries[~queries.any(axis=1)] = 1
     allowed = rng.random(num_rows) < 0.8

@@ -1,0 +1,62 @@
+"""models: list, show, import, register."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lookalike.cli.output import say, table
+from lookalike.cli.session import workspace
+from lookalike.pipeline.models import import_model, register_archive
+from lookalike.types.models import ResizePolicy
+
+models_app = typer.Typer(help="Models: list, show, import, register.", no_args_is_help=True)
+
+
+@models_app.command("list")
+def list_models() -> None:
+    """Every version of every model."""
+    with workspace() as at:
+        rows = [
+            {"model": str(m.ref), "dimension": m.dimension, "input": m.input_size, "resize": m.resize_policy.value}
+            for m in at.models.list()
+        ]
+    table(rows, ["model", "dimension", "input", "resize"])
+
+
+@models_app.command("show")
+def show(model: str) -> None:
+    """The manifest of one model."""
+    with workspace() as at:
+        manifest = at.models.get(model)
+    say(manifest, manifest.model_dump_json(indent=2))
+
+
+@models_app.command("import")
+def import_command(
+    source: Annotated[str, typer.Argument(help="torchvision:NAME or baseline:NAME")],
+    weights: Annotated[Path | None, typer.Option(help="a local state dict instead of torchvision's download")] = None,
+    pooled: Annotated[bool, typer.Option("--pooled/--flattened")] = True,
+    resize: ResizePolicy = ResizePolicy.LETTERBOX,
+    name: Annotated[str | None, typer.Option(help="name in the store; default: that of the source")] = None,
+    mean: Annotated[str | None, typer.Option(help="per-channel mean of the pixels in [0, 1], as r,g,b")] = None,
+    std: Annotated[str | None, typer.Option(help="per-channel deviation, as r,g,b")] = None,
+) -> None:
+    """Makes a model archive and puts it into the store."""
+    with workspace() as at:
+        manifest = import_model(
+            at, source, weights=weights, pooled=pooled, resize_policy=resize, name=name, mean=mean, std=std
+        )
+    say(manifest, f"{manifest.ref}: dimension {manifest.dimension}")
+
+
+@models_app.command("register")
+def register_command(archive: Path) -> None:
+    """Puts a model archive (.mar) into the store."""
+    with workspace() as at:
+        manifest = register_archive(at, archive)
+    say(manifest, f"{manifest.ref}: dimension {manifest.dimension}")
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(models_app, name="models")

@@ -1,0 +1,112 @@
+"""A table of images: one row a file, with labels and metadata."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+from lookalike.errors import InvalidSource
+from lookalike.galleries.listed import ListedFiles
+from lookalike.galleries.port import SourceImage, SourceProblem
+from lookalike.types.images import Labels, MetadataValue
+
+_ALIASES = {"single_label": "subcategory", "label": "subcategory"}
+_LABEL_COLUMNS = ("subcategory", "supercategory", "subcategories", "supercategories")
+
+
+class CsvSource:
+    """Images of a CSV file with the column ``file`` and any of ``subcategory`` (or ``label``, ``single_label``),
+    ``supercategory``, ``subcategories`` and ``supercategories`` (separated by ``;``); others become metadata.
+
+    ``taxonomy`` maps subcategories to supercategories for rows that don't say them; without one,
+    ``taxonomy.json`` beside the file is taken where it exists. Raises InvalidSource.
+    """
+
+    def __init__(
+        self,
+        table: Path,
+        images_root: Path,
+        *,
+        taxonomy: Mapping[str, str] | None = None,
+        max_bytes: int = 50 * 2**20,
+    ) -> None:
+        self._table = table
+        self._files = ListedFiles(images_root, max_bytes)
+        try:
+            known = _taxonomy(table) if taxonomy is None else taxonomy
+            with table.open(newline="", encoding="utf-8-sig") as file:
+                reader = csv.DictReader(file)
+                if "file" not in (reader.fieldnames or ()):
+                    raise InvalidSource(f"{table} has no column 'file'")
+                for row in reader:
+                    self._add({_ALIASES.get(name, name): value or "" for name, value in row.items() if name}, known)
+        except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
+            self._files.close()
+            raise InvalidSource(f"{table} is not a table of images: {error}") from error
+        except InvalidSource:
+            self._files.close()
+            raise
+
+    @property
+    def description(self) -> str:
+        return f"table {self._table}"
+
+    def images(self) -> Iterator[SourceImage | SourceProblem]:
+        return self._files.images()
+
+    def read(self, image: SourceImage) -> bytes:
+        return self._files.read(image)
+
+    def close(self) -> None:
+        self._files.close()
+
+    def _add(self, row: Mapping[str, str], taxonomy: Mapping[str, str]) -> None:
+        name = row["file"].strip()
+        path = PurePosixPath(name)
+        if not name or path.is_absolute() or ".." in path.parts:
+            self._files.refuse(name or "(empty)", "unsafe_name", "the file's name leads out of the image folder")
+            return
+        metadata = {
+            column: _value(value)
+            for column, value in row.items()
+            if column not in (*_LABEL_COLUMNS, "file") and value != ""
+        }
+        self._files.add(SourceImage(name, name, _labels(row, taxonomy), metadata))
+
+
+def _labels(row: Mapping[str, str], taxonomy: Mapping[str, str]) -> Labels:
+    one = row.get("subcategory", "").strip() or None
+    subs = {part.strip() for part in row.get("subcategories", "").split(";") if part.strip()} | (
+        {one} if one else set()
+    )
+    supers = {part.strip() for part in row.get("supercategories", "").split(";") if part.strip()}
+    over = row.get("supercategory", "").strip() or (taxonomy.get(one) if one else None) or None
+    supers |= {taxonomy[sub] for sub in subs if sub in taxonomy} | ({over} if over else set())
+    return Labels(
+        subcategory=one,
+        supercategory=over,
+        subcategories=tuple(sorted(subs)),
+        supercategories=tuple(sorted(supers)),
+    )
+
+
+def _value(text: str) -> MetadataValue:
+    for kind in (int, float):
+        try:
+            number = kind(text)
+        except ValueError:
+            continue
+        # "007" and "1e999" are names of something, not numbers.
+        if str(number) == text:
+            return number
+    return text
+
+
+def _taxonomy(table: Path) -> dict[str, str]:
+    path = table.with_name("taxonomy.json")
+    if not path.is_file():
+        return {}
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise InvalidSource(f"{path} does not map subcategories to supercategories")
+    return {str(sub): str(over) for sub, over in content.items()}

@@ -1,0 +1,1 @@
+"""The HTTP gateway: search, galleries, models, evaluations, jobs, the web page."""
