@@ -230,7 +230,7 @@ def main() -> int:
             result = _measure(name, embeddings_file, arguments.repeats)
             results.append(result)
             print(
-                f"{name:12} {result.seconds:8.2f} s, library {result.library_seconds:8.2f} s, ratio {result.ratio:.2f}; "
+                f"{name:12} {result.seconds:7.2f} s, library {result.library_seconds:7.2f} s, x{result.ratio:.2f}; "
                 f"peak {result.peak_bytes / 1e6:6.0f} MB of {result.allowed_bytes / 1e6:6.0f}; "
                 f"index {result.index_bytes / 1e6:6.0f} MB  {'' if result.reached else 'MISSED'}",
                 file=sys.stderr,

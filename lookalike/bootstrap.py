@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from functools import partial
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from lookalike.catalog.embedding_sets import EmbeddingSets
 from lookalike.catalog.galleries import Galleries
@@ -108,7 +108,7 @@ def _fetcher(settings: Settings, limits: ImageLimits) -> Callable[[str], bytes]:
     return partial(_fetch, networks, limits, settings.urls.timeout_s)
 
 
-def _fetch(networks: frozenset[object], limits: ImageLimits, timeout_s: float, url: str) -> bytes:
+def _fetch(networks: frozenset[IPv4Network | IPv6Network], limits: ImageLimits, timeout_s: float, url: str) -> bytes:
     from lookalike.images.remote import UrlFetcher
 
     return UrlFetcher(limits=limits, timeout_s=timeout_s, allow_addresses=networks).fetch(url)

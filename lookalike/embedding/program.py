@@ -47,7 +47,8 @@ _EXPRESSION = re.compile(
     rf"|\b[suz]\d{{1,9}}\b|\b({_FUNCTIONS})\b|\b\d{{1,18}}\b|\*(?!\*)|[ +\-/(),<>=])*"
 )
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_PLAIN = re.compile(r"[A-Za-z0-9_.+]*")
+_PLAIN = re.compile(r"[A-Za-z0-9_.+\-]*")
+_TEXT = re.compile(r"[A-Za-z0-9_.+\-, >]*")  # arguments, which torch quotes: einsum equations
 _REFUSED_KEYS = frozenset({"as_custom_obj", "as_graph", "as_operator", "as_opaque", "as_sym_float", "as_complex"})
 _IDENTIFIER_KEYS = frozenset({"name", "as_name"})
 _TREE_TYPES = (None, "builtins.tuple", "builtins.list", "builtins.dict")
@@ -148,8 +149,10 @@ def _check_value(value: Any, key: str) -> None:  # JSON
             _match(_EXPRESSION, value, key)
         elif key in ("in_spec", "out_spec"):
             _check_tree(_parse_json(value, key))
+        elif key in _IDENTIFIER_KEYS and value:
+            _match(_IDENTIFIER, value, key)
         else:
-            _match(_IDENTIFIER if key in _IDENTIFIER_KEYS and value else _PLAIN, value, key)
+            _match(_TEXT if key == "as_string" else _PLAIN, value, key)
 
 
 def _check_tree(tree: Any) -> None:  # JSON

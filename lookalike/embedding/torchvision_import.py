@@ -122,7 +122,7 @@ def _without_last_layer(model: nn.Module, name: str) -> nn.Module:
 
 def _feature_map(model: nn.Module, name: str) -> nn.Module:
     features = getattr(model, "features", None)
-    if name.startswith("densenet"):
+    if name.startswith("densenet") and isinstance(features, nn.Module):
         return nn.Sequential(features, nn.ReLU())
     if hasattr(model, "avgpool") and hasattr(model, "fc"):
         model.avgpool, model.fc = nn.Identity(), nn.Identity()

@@ -10,7 +10,7 @@ from lookalike.galleries.demo.taxonomy import CATEGORIES, FOOD, Category
 
 SIZES: tuple[Size, ...] = ((320, 240), (320, 240), (320, 214), (240, 320), (214, 320), (300, 300), (320, 180))
 
-SEVERAL = 0.25
+SEVERAL = 0.22
 """The share of pictures with more than one object of their category."""
 OTHERS = 0.5
 """The share of those that also show objects of other categories, always fewer."""
@@ -96,10 +96,10 @@ def _objects(rng: Random, category: Category, size: Size, *, several: bool) -> t
             other = rng.choice([one for one in CATEGORIES if one is not category])
             categories += [other] * rng.randint(1, len(categories) - 1)
     rng.shuffle(categories)
-    largest = 0.56 if len(categories) == 1 else 0.44 - 0.035 * len(categories)
+    largest = 0.62 if len(categories) == 1 else 0.46 - 0.035 * len(categories)
     placed: list[SceneObject] = []
     for one in categories:
-        spot = _free_spot(rng, size, largest * rng.uniform(0.65, 1.0) * min(size), [o.placement for o in placed])
+        spot = _free_spot(rng, size, largest * rng.uniform(0.7, 1.0) * min(size), [o.placement for o in placed])
         turn = rng.choice((-1, 1)) * one.max_turn * rng.random() ** 1.5
         placement = Placement(*spot, turn, rng.uniform(0.85, 1.18), rng.random() < 0.5)
         placed.append(SceneObject(one, placement, plate=one.supercategory == FOOD and rng.random() < 0.35))
@@ -114,7 +114,7 @@ def _free_spot(rng: Random, size: Size, half_size: float, taken: list[Placement]
         return min((((x - other.x) ** 2 + (y - other.y) ** 2) ** 0.5 - other.half_size for other in taken), default=0.0)
 
     # A quarter of an object may lie outside the picture.
-    inset = [min(half_size * rng.uniform(0.75, 1.1), side / 2) for side in size]
+    inset = [min(half_size * rng.uniform(0.8, 1.3), side / 2) for side in size]
     spots = [(rng.uniform(inset[0], size[0] - inset[0]), rng.uniform(inset[1], size[1] - inset[1])) for _ in range(8)]
     return (*max(spots, key=room), half_size)
 

@@ -12,9 +12,13 @@ from lookalike.galleries.demo.palette import (
     BROWN,
     CHOCOLATE,
     CREAM,
+    GREEN,
     GREY,
     LIME,
+    ORANGE,
+    PURPLE,
     RED,
+    SKY,
     STEEL,
     TAN,
     WHITE,
@@ -27,7 +31,7 @@ from lookalike.galleries.demo.palette import (
 
 
 def frisbee(pen: Pen, rng: Random) -> None:
-    colour = pick(rng, BRIGHT)
+    colour = pick(rng, (RED, WHITE, SKY, (40, 180, 180)))
     flat = rng.uniform(0.3, 1.0)
     rim = 0.16 * (1 - flat)
     pen.ellipse(0, rim, 0.9, 0.9 * flat, darker(colour, 0.35))
@@ -40,7 +44,7 @@ def frisbee(pen: Pen, rng: Random) -> None:
 
 
 def skis(pen: Pen, rng: Random) -> None:
-    colour, trim = pick(rng, BRIGHT), pick(rng, (*BRIGHT, BLACK))
+    colour, trim = pick(rng, (RED, BLUE, YELLOW)), pick(rng, (WHITE, BLACK, RED))
     crossing = rng.choice((rng.uniform(-5, 5), rng.uniform(20, 60)))
     gap = rng.uniform(0.1, 0.22)
     if rng.random() < 0.5:
@@ -60,7 +64,7 @@ def skis(pen: Pen, rng: Random) -> None:
 
 
 def snowboard(pen: Pen, rng: Random) -> None:
-    colour, trim = pick(rng, (*BRIGHT, BLACK)), pick(rng, BRIGHT)
+    colour, trim = pick(rng, (PURPLE, BLACK, (230, 60, 140), LIME)), pick(rng, BRIGHT)
     wide = rng.uniform(0.2, 0.28)
     board = Tube.through([(0, 0.78), (0, 0), (0, -0.78)], [wide, wide * 0.86, wide])
     pen.tube(board, colour)
@@ -109,7 +113,7 @@ def kite(pen: Pen, rng: Random) -> None:
 
 def baseball_bat(pen: Pen, rng: Random) -> None:
     colour = pick(rng, (TAN, (212, 172, 116), BROWN, (170, 110, 60), STEEL, BLACK))
-    bat = Tube.through([(0, 1.0), (0, 0.4), (0, -0.3), (0, -0.95)], [0.055, 0.06, 0.13, 0.135])
+    bat = Tube.through([(0, 1.0), (0, 0.4), (0, -0.3), (0, -0.95)], [0.07, 0.075, 0.16, 0.17])
     pen.tube(bat, colour)
     pen.plain().polygon(bat.strip(-0.6, -0.2, start=0.3, end=0.98), lighter(colour, 0.3))
     pen.plain().polygon(bat.band(0.0, 0.24), pick(rng, (BLACK, CHOCOLATE, WHITE, RED, darker(colour)), 8))
@@ -140,7 +144,7 @@ def baseball_glove(pen: Pen, rng: Random) -> None:
 
 
 def skateboard(pen: Pen, rng: Random) -> None:
-    deck, wheel = pick(rng, (*BRIGHT, BLACK, TAN)), pick(rng, (WHITE, YELLOW, RED, LIME, BLACK))
+    deck, wheel = pick(rng, (BLACK, TAN, GREEN, (70, 60, 60))), pick(rng, (WHITE, YELLOW, LIME, CREAM))
     if rng.random() < 0.55:
         for x in (-0.52, 0.52):
             pen.polygon([(x - 0.16, 0.05), (x + 0.16, 0.05), (x + 0.06, 0.24), (x - 0.06, 0.24)], STEEL)
@@ -170,7 +174,7 @@ def skateboard(pen: Pen, rng: Random) -> None:
 
 
 def surfboard(pen: Pen, rng: Random) -> None:
-    colour, trim = pick(rng, (WHITE, CREAM, *BRIGHT)), pick(rng, BRIGHT)
+    colour, trim = pick(rng, (WHITE, CREAM, YELLOW, (40, 180, 180))), pick(rng, (RED, BLUE, ORANGE, (40, 180, 180)))
     wide = rng.uniform(0.22, 0.32)
     board = Tube.through([(0, 1.0), (0, 0.45), (0, -0.3), (0, -1.1)], [wide * 0.6, wide * 0.95, wide, 0.015])
     for side in (-1, 0, 1):
@@ -189,7 +193,7 @@ def surfboard(pen: Pen, rng: Random) -> None:
 
 
 def tennis_racket(pen: Pen, rng: Random) -> None:
-    frame, grip = pick(rng, (*BRIGHT, BLACK)), pick(rng, (BLACK, WHITE, CHOCOLATE, BLUE))
+    frame, grip = pick(rng, (BLACK, BLUE, RED)), pick(rng, (BLACK, WHITE, CHOCOLATE))
     wide, tall = rng.uniform(0.4, 0.48), rng.uniform(0.52, 0.6)
     centre, strings = -0.45, pick(rng, (WHITE, CREAM, LIME), 6)
     for i in range(-4, 5):

@@ -29,17 +29,17 @@ class Category:
     habitat: tuple[str, ...]
 
 
-_SKIES = ("sky", "sky", "meadow", "sea", "beach")
-_HOMES = ("room", "room", "meadow", "street", "cloth")
-_FIELDS = ("meadow", "meadow", "savanna", "snow", "street")
-_PLAINS = ("savanna", "savanna", "meadow", "sky")
-_WILDS = ("meadow", "snow", "savanna", "sea")
-_PARKS = ("meadow", "sky", "beach", "court")
-_SLOPES = ("snow", "snow", "snow", "sky", "room")
-_PITCHES = ("court", "court", "meadow", "street", "room")
-_STREETS = ("street", "street", "court", "room")
-_COASTS = ("sea", "sea", "beach", "sky")
-_TABLES = ("table", "table", "cloth", "cloth", "plain", "room")
+_SKIES = ("sky", "sky", "sky", "meadow")
+_HOMES = ("room", "room", "room", "street")
+_FIELDS = ("meadow", "meadow", "meadow", "street")
+_PLAINS = ("savanna",)
+_WILDS = ("snow", "meadow", "savanna")
+_PARKS = ("meadow", "meadow", "beach")
+_SLOPES = ("snow",)
+_PITCHES = ("court", "court", "court", "meadow")
+_STREETS = ("street", "street", "court")
+_COASTS = ("sea", "sea", "beach")
+_TABLES = ("table", "table", "cloth", "plain")
 
 CATEGORIES: tuple[Category, ...] = (
     Category(16, "bird", ANIMAL, animals.bird, 20, _SKIES),

@@ -7,6 +7,7 @@ import pytest
 
 from lookalike.errors import DamagedArtifact
 from lookalike.indexes.artifact import write_artifact
+from lookalike.indexes.distances import pair_distances
 from lookalike.indexes.exact import ExactBackend
 from lookalike.indexes.params import complete
 from lookalike.indexes.port import BuildInput, Index, Metric
@@ -35,10 +36,15 @@ def test_ties_at_the_kth_place_go_to_the_lower_rows(tmp_path: Path, params: dict
 
 
 def test_distances_equal_in_float32_are_ties(tmp_path: Path) -> None:
+    # Cubes of the differences tell more rows apart than float32 distances do.
     embeddings = np.tile(np.array([0.6, 0.8, 0], np.float32), (1500, 1))
-    embeddings[:, 2] = 1e-4 * (2 - np.arange(1500) / 1500)  # in float64 the last row is the nearest
-    found = _index(tmp_path, embeddings, metric="minkowski", p=3).search(np.eye(1, 3, dtype=np.float32), 5)
-    assert found.rows_QK[0].tolist() == [0, 1, 2, 3, 4]
+    embeddings[:, 2] = 0.01 * (1 - np.arange(1500) / 1500)
+    query = np.eye(1, 3, dtype=np.float32)
+    distances = pair_distances(Metric("minkowski", 3), query, embeddings[None])[0]
+    expected = np.lexsort((np.arange(1500), distances))
+    index = _index(tmp_path, embeddings, metric="minkowski", p=3)
+    for k in (5, 100, 700, 1200):
+        assert index.search(query, k).rows_QK[0].tolist() == expected[:k].tolist()
 
 
 def test_the_exponent_matters_and_belongs_to_minkowski(tmp_path: Path) -> None:

@@ -187,7 +187,7 @@ def test_distances_of_delta_rows_are_in_the_metric_of_the_index() -> None:
 
 def test_thousands_of_queries_are_answered_as_each_alone() -> None:
     base = gallery(500, 2000)
-    living = LivingIndex(Sloppy(base.embeddings_ND), base, gallery(30, 2000, seed=2))
+    living = LivingIndex(open_index("exact", base), base, gallery(30, 2000, seed=2))
     queries = gallery(2500, 2000, seed=3).embeddings_ND  # more than one block
     together = living.search(queries, 3)
     for number in (0, 1, 2096, 2097, 2098, 2499):
