@@ -16,4 +16,4 @@ def prepare(data: bytes, *, size: int, policy: ResizePolicy, limits: ImageLimits
     # Squash and centre crop look at the shorter side, for which the longer must be decoded larger.
     longer = size if policy is ResizePolicy.LETTERBOX else int(size * _MAX_ASPECT_FOR_SCALING / 1.5)
     image = decode_image(data, limits, at_least=longer)
-    return np.asarray(resize_image(image, size, policy))
+    return np.array(resize_image(image, size, policy))

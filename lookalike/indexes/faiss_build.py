@@ -16,7 +16,6 @@ KINDS = ("auto", "Flat", "HNSW", "IVF", "IVFPQ", "SQ")
 METRICS = ("inner_product", "l2")
 FLAT_BELOW = 20_000  # under this a full scan takes about a millisecond and is exact
 POINTS_PER_CELL = 40  # k-means wants at least 39 (faiss.ClusteringParameters.min_points_per_centroid)
-_SQ_SAMPLE_FLOATS = 16 * 2**20  # 64 MiB
 
 BUILD_PARAMS = {
     "kind": ParamSpec(
@@ -79,7 +78,7 @@ def plan(num_embeddings: int, dimension: int, params: Params) -> Plan:
     if kind == "HNSW":
         return Plan(kind, metric, m=int(params["m"]), ef_construction=int(params["ef_construction"]))
     if kind == "SQ":
-        return Plan(kind, metric, num_training=min(num_embeddings, max(1000, _SQ_SAMPLE_FLOATS // dimension)))
+        return Plan(kind, metric, num_training=num_embeddings)  # one pass for the ranges, without a copy
     if kind == "Flat":
         return Plan(kind, metric)
     wanted = int(params.get("nlist") or 4 * math.isqrt(num_embeddings))

@@ -14,6 +14,7 @@ from lookalike.galleries.demo.palette import (
     CREAM,
     GREEN,
     GREY,
+    RED,
     SKY,
     TAN,
     WHITE,
@@ -130,7 +131,7 @@ def _court(rng: Random, size: Size) -> Image.Image:
 
 def _table(rng: Random, size: Size) -> Image.Image:
     """Planks of wood, along either side."""
-    wood = pick(rng, ((170, 116, 70), (120, 80, 50), TAN, (214, 180, 136), (90, 64, 48)))
+    wood = pick(rng, ((120, 84, 60), (90, 64, 48), (158, 128, 102)))
     turned = rng.random() < 0.5
     width, height = size[::-1] if turned else size
     grain = smooth_noise(rng, (8, height), 90)[:, :1] * 10 + smooth_noise(rng, (width, height), 6) * 6
@@ -144,7 +145,7 @@ def _table(rng: Random, size: Size) -> Image.Image:
 
 def _cloth(rng: Random, size: Size) -> Image.Image:
     """A checked or striped tablecloth."""
-    one, other = pick(rng, (WHITE, CREAM)), _muted(rng, (*BRIGHT, GREY, BLUE))
+    one, other = pick(rng, (WHITE, CREAM)), _muted(rng, (BLUE, RED, GREEN, GREY))
     step = rng.randint(14, 50)
     slant = rng.uniform(-0.6, 0.6)
     x, y = np.meshgrid(np.arange(size[0]), np.arange(size[1]))

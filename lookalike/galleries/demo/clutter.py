@@ -100,7 +100,7 @@ def junk(pen: Pen, rng: Random) -> None:
 
 def plate(pen: Pen, rng: Random) -> None:
     """A plate that an object of the same size can lie on."""
-    colour, flat = pick(rng, (WHITE, WHITE, CREAM, *BRIGHT), 8), rng.uniform(0.75, 1.0)
+    colour, flat = pick(rng, (WHITE, WHITE, CREAM, (176, 196, 214)), 8), rng.uniform(0.75, 1.0)
     pen.ellipse(0, 0.1, 1.3, 1.3 * flat, darker(colour, 0.15))
     pen.ellipse(0, 0.08, 1.27, 1.27 * flat, colour)
     pen.plain().ellipse(0, 0.08, 0.95, 0.95 * flat, darker(colour, 0.06))

@@ -21,7 +21,7 @@ from lookalike.galleries.demo.palette import (
 
 
 def banana(pen: Pen, rng: Random) -> None:
-    skin = pick(rng, (YELLOW, (240, 200, 40), (226, 214, 80), (200, 200, 70)))
+    skin = pick(rng, (YELLOW, YELLOW, (250, 216, 40), (222, 214, 70)))
     num = rng.choice((1, 1, 2, 3, 4))
     bend = rng.uniform(0.3, 0.55)
     for i in range(num):
@@ -41,7 +41,7 @@ def banana(pen: Pen, rng: Random) -> None:
 
 
 def apple(pen: Pen, rng: Random) -> None:
-    skin = pick(rng, (RED, (180, 30, 40), (150, 190, 60), (226, 190, 70)))
+    skin = pick(rng, (RED, (180, 30, 40), (190, 40, 50), (150, 190, 60)))
     shape = [
         (0, -0.55),
         (0.4, -0.72),

@@ -15,7 +15,7 @@ SEVERAL = 0.22
 OTHERS = 0.5
 """The share of those that also show objects of other categories, always fewer."""
 OCCLUDED = 0.25
-ANYWHERE = 0.15
+ANYWHERE = 0.12
 """The share of pictures in front of any background instead of one where their category belongs."""
 
 
@@ -96,7 +96,7 @@ def _objects(rng: Random, category: Category, size: Size, *, several: bool) -> t
             other = rng.choice([one for one in CATEGORIES if one is not category])
             categories += [other] * rng.randint(1, len(categories) - 1)
     rng.shuffle(categories)
-    largest = 0.62 if len(categories) == 1 else 0.46 - 0.035 * len(categories)
+    largest = 0.64 if len(categories) == 1 else 0.47 - 0.035 * len(categories)
     placed: list[SceneObject] = []
     for one in categories:
         spot = _free_spot(rng, size, largest * rng.uniform(0.7, 1.0) * min(size), [o.placement for o in placed])

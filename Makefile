@@ -1,0 +1,55 @@
+# `make help` lists the targets. Everything is installed into .venv; nothing outside this folder is changed.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Where torch comes from, if not from the usual index: for instance the index of the CPU builds.
+TORCH_INDEX ?=
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types imports unit bench clean
+
+help:  ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+run: $(VENV)/.laptop  ## Demo gallery (or IMAGES=folder): embed, index, evaluate, serve on 127.0.0.1:8000
+	$(BIN)/lookalike demo $(if $(IMAGES),--images "$(IMAGES)")
+
+test: $(VENV)/.dev  ## Lint, types, import contracts and all tests
+	@$(MAKE) --no-print-directory lint types imports unit
+
+lint: $(VENV)/.dev  ## Style and common mistakes
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev  ## Strict types
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev  ## Which part may import which
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.dev  ## Every performance figure, as ratios in one run
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+clean:  ## Removes what was made here, the store too
+	rm -rf $(VENV) var build *.egg-info
+
+$(VENV)/.base: requirements/constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing: the first time takes some minutes"
+	@$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	@# Annoy is compiled here; without a compiler everything else works.
+	@$(PIP) annoy || echo "annoy could not be compiled (it needs a C++ compiler): going on without that backend"
+	@touch $@
+
+$(VENV)/.laptop: $(VENV)/.base pyproject.toml
+	@$(PIP) -e '.[laptop]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base pyproject.toml
+	@$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/.laptop
