@@ -112,7 +112,7 @@ def _animal(pen: Pen, rng: Random, build: Build, colours: Colours, head: Head, f
         face(pen, rng, colours)
     else:
         lift = 0.2 + max(build.neck - 0.6, 0.0)
-        draw_quadruped(pen.at(-0.12, lift - build.leg * 0.4, width=1.2), rng, build, colours, head, coat)
+        draw_quadruped(pen.at(-0.2, lift - build.leg * 0.4, width=1.08), rng, build, colours, head, coat)
 
 
 def cat(pen: Pen, rng: Random) -> None:

@@ -114,7 +114,7 @@ def _free_spot(rng: Random, size: Size, half_size: float, taken: list[Placement]
         return min((((x - other.x) ** 2 + (y - other.y) ** 2) ** 0.5 - other.half_size for other in taken), default=0.0)
 
     # A quarter of an object may lie outside the picture.
-    inset = [min(half_size * rng.uniform(0.8, 1.3), side / 2) for side in size]
+    inset = [min(half_size * rng.uniform(0.88, 1.3), side / 2) for side in size]
     spots = [(rng.uniform(inset[0], size[0] - inset[0]), rng.uniform(inset[1], size[1] - inset[1])) for _ in range(8)]
     return (*max(spots, key=room), half_size)
 
