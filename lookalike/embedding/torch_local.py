@@ -119,7 +119,7 @@ class TorchEmbedder:
         self._wide.shutdown()
 
     def _run(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
-        batch_NHWC = torch.from_numpy(np.ascontiguousarray(images_NHWC)).to(self._device)
+        batch_NHWC = torch.from_numpy(np.require(images_NHWC, requirements=("C", "W"))).to(self._device)
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
             embeddings_ND: NDArray[np.float32] = self._module(batch_NHWC).float().cpu().numpy()
         if embeddings_ND.shape != (len(images_NHWC), self._manifest.dimension):

@@ -48,7 +48,7 @@ class LevelLabels:
     def sets_with(self, code: int) -> NDArray[np.bool_]:
         """bool ``[S]``: the sets that contain the label with this code."""
         word, bit = divmod(code, _WORD_BITS)
-        return (self.bits_SW[:, word] >> np.uint64(bit)) & np.uint64(1) != 0
+        return np.asarray((self.bits_SW[:, word] >> np.uint64(bit)) & np.uint64(1) != 0)
 
 
 @dataclass(frozen=True)

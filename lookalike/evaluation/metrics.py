@@ -43,7 +43,7 @@ def r_precision(relevant_QK: BoolArray, num_relevant_Q: IntArray) -> FloatArray:
     """
     _require_ranks(relevant_QK, int(num_relevant_Q.max(initial=0)))
     within_R = np.arange(relevant_QK.shape[1]) < num_relevant_Q[:, None]
-    return np.count_nonzero(relevant_QK & within_R, axis=1) / _at_least_one(num_relevant_Q)
+    return np.asarray(np.count_nonzero(relevant_QK & within_R, axis=1) / _at_least_one(num_relevant_Q))
 
 
 def average_precision_at_k(relevant_QK: BoolArray, num_relevant_Q: IntArray, k: int) -> FloatArray:
@@ -55,7 +55,7 @@ def average_precision_at_k(relevant_QK: BoolArray, num_relevant_Q: IntArray, k: 
     """
     first_Qk = _first(relevant_QK, k)
     precision_Qk = np.cumsum(first_Qk, axis=1, dtype=np.int32) / np.arange(1, k + 1)
-    return np.einsum("qk,qk->q", precision_Qk, first_Qk) / _at_least_one(num_relevant_Q)
+    return np.asarray(np.einsum("qk,qk->q", precision_Qk, first_Qk) / _at_least_one(num_relevant_Q))
 
 
 def ndcg_at_k(relevant_QK: BoolArray, num_relevant_Q: IntArray, k: int) -> FloatArray:
@@ -69,12 +69,12 @@ def ndcg_at_k(relevant_QK: BoolArray, num_relevant_Q: IntArray, k: int) -> Float
     ideal = np.concatenate([[0.0], np.cumsum(discount_k)])[np.minimum(num_relevant_Q, k)]
     gained: FloatArray = _first(relevant_QK, k) @ discount_k
     share = np.divide(gained, ideal, out=np.zeros_like(gained), where=ideal > 0)
-    return np.minimum(share, 1.0)  # the two sums may round differently
+    return np.asarray(np.minimum(share, 1.0))  # the two sums may round differently
 
 
 def hit_rate_at_k(relevant_QK: BoolArray, k: int) -> FloatArray:
     """1 when any of the first k is relevant, else 0; trec_eval calls its mean ``success``."""
-    return _first(relevant_QK, k).any(axis=1).astype(np.float64)
+    return np.asarray(_first(relevant_QK, k).any(axis=1), dtype=np.float64)
 
 
 def reciprocal_rank_at_k(relevant_QK: BoolArray, k: int) -> FloatArray:
@@ -99,7 +99,7 @@ def _first(relevant_QK: BoolArray, k: int) -> BoolArray:
 
 
 def _num_relevant_in_first(relevant_QK: BoolArray, k: int) -> IntArray:
-    return np.count_nonzero(_first(relevant_QK, k), axis=1).astype(np.int64)
+    return np.asarray(np.count_nonzero(_first(relevant_QK, k), axis=1), dtype=np.int64)
 
 
 def _at_least_one(num_relevant_Q: IntArray) -> IntArray:

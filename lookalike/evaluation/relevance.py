@@ -30,8 +30,9 @@ class Relevance(StrEnum):
 def is_labelled(labels: LevelLabels, relevance: Relevance, rows_Q: NDArray[np.int64]) -> NDArray[np.bool_]:
     """bool ``[Q]``: whether the images in these rows have a label."""
     if relevance is Relevance.SINGLE_LABEL:
-        return labels.codes_N[rows_Q] != NO_LABEL
-    return labels.bits_SW.any(axis=1)[labels.sets_N[rows_Q]]
+        return np.asarray(labels.codes_N[rows_Q] != NO_LABEL)
+    has_label_S = np.asarray(labels.bits_SW.any(axis=1))
+    return np.asarray(has_label_S[labels.sets_N[rows_Q]], dtype=np.bool_)
 
 
 def relevant_hits(
@@ -44,8 +45,7 @@ def relevant_hits(
         relevant_QK = (labels.codes_N[hit_rows_QK] == wanted_Q1) & (wanted_Q1 != NO_LABEL)
     else:
         relevant_QK = _share_label(labels, labels.sets_N[query_rows_Q], labels.sets_N[hit_rows_QK])
-    relevant_QK &= hit_rows_QK >= 0
-    return relevant_QK
+    return np.asarray(relevant_QK & (hit_rows_QK >= 0), dtype=np.bool_)
 
 
 def count_relevant(

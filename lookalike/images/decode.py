@@ -63,7 +63,7 @@ def _jpeg(data: bytes, size: tuple[int, int], at_least: int | None) -> Image.Ima
     except ValueError as error:
         if "premature" in str(error).lower() or "not enough" in str(error).lower():
             raise InvalidImage(f"the JPEG is cut off: {error}") from error
-        with Image.open(io.BytesIO(data), formats=("JPEG", "MPO")) as lazy:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as lazy:
             return _by_pillow(lazy)
     return Image.fromarray(pixels)
 

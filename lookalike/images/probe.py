@@ -10,7 +10,7 @@ from lookalike.errors import ImageTooLarge, InvalidImage, UnsupportedImage
 from lookalike.images.limits import ImageLimits
 
 # Only these decoders ever see a user's bytes.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 _TURNED = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
 
 

@@ -10,14 +10,12 @@ from numpy.typing import NDArray
 from lookalike.errors import DamagedArtifact, MissingExtra
 from lookalike.indexes.artifact import read_artifact, write_artifact
 from lookalike.indexes.port import NO_PARAMS, BuildInput, Capabilities, Index, Metric, Neighbours, Params, ParamSpec
-from lookalike.indexes.scan import complete_short, no_neighbours, scan
+from lookalike.indexes.scan import complete_short, no_neighbours, scan, scan_is_cheaper
 from lookalike.types.filters import Filter
 
 _FILE = "index.ann"
 # Annoy's angular distance is sqrt(2 - 2 cos): the euclidean distance of embeddings of length 1.
 _METRICS = {"angular": Metric("euclidean"), "euclidean": Metric("euclidean"), "dot": Metric("inner_product")}
-_SCAN_ROWS = 5_000
-_SCAN_SHARE = 0.1
 _CAPABILITIES = Capabilities(
     metrics=tuple(_METRICS),
     filters_natively=False,
@@ -86,10 +84,9 @@ class AnnoyForest:
         Annoy cannot filter: it is asked for twice as many until enough of them are allowed.
         """
         num_rows = self.num_embeddings if allowed_N is None else int(np.count_nonzero(allowed_N))
-        share = num_rows / max(1, self.num_embeddings)
-        few = allowed_N is not None and (num_rows < _SCAN_ROWS or share < _SCAN_SHARE)
-        if 2 * k >= num_rows or few:
+        if scan_is_cheaper(num_rows, self.num_embeddings, k):
             return scan(self.metric, queries_QD, self._embeddings_ND, k, allowed_N=allowed_N)
+        share = num_rows / self.num_embeddings
         search_k = round(int(params.get("search_k", self._n_trees * max(k, 100))) / share)
         found = no_neighbours(len(queries_QD), k)
         sign = -1 if self.metric.name == "inner_product" else 1

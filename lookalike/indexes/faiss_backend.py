@@ -13,15 +13,12 @@ from lookalike.errors import DamagedArtifact, MissingExtra
 from lookalike.indexes.artifact import read_artifact, write_artifact
 from lookalike.indexes.faiss_build import BUILD_PARAMS, KINDS, METRICS, Plan, plan, training_sample
 from lookalike.indexes.port import NO_PARAMS, BuildInput, Capabilities, Index, Metric, Neighbours, Params, ParamSpec
-from lookalike.indexes.scan import complete_short, nearest_of, no_neighbours, scan
+from lookalike.indexes.scan import complete_short, nearest_of, no_neighbours, scan, scan_is_cheaper
 from lookalike.types.filters import Filter
 
 _FILE = "index.faiss"
 _METRICS = {"inner_product": Metric("inner_product"), "l2": Metric("squared_euclidean")}
 _APPROXIMATE = ("HNSW", "IVF", "IVFPQ")
-# With fewer allowed rows than this, or a smaller share of all, reading just those beats a filtered search.
-_SCAN_ROWS = 5_000
-_SCAN_SHARE = 0.1
 _RESCORE = {"IVFPQ": 10, "SQ": 2}
 _CAPABILITIES = Capabilities(
     metrics=METRICS,
@@ -93,8 +90,7 @@ class FaissIndex:
         if num_rows == 0 or len(queries_QD) == 0:
             return no_neighbours(len(queries_QD), k)
         share = num_rows / self.num_embeddings
-        few = 2 * k >= num_rows or (allowed_N is not None and (num_rows < _SCAN_ROWS or share < _SCAN_SHARE))
-        if self._kind in _APPROXIMATE and few:
+        if self._kind in _APPROXIMATE and scan_is_cheaper(num_rows, self.num_embeddings, k):
             return scan(self.metric, queries_QD, self._embeddings_ND, k, allowed_N=allowed_N)
         rescore = int(params.get("rescore", _RESCORE.get(self._kind, 0))) if self._kind in _RESCORE else 0
         found = self._search_library(queries_QD, min(k * max(1, rescore), num_rows), allowed_N, share, params)

@@ -21,7 +21,7 @@ from lookalike.types.ids import as_keys, pack_ids
 
 __all__ = ["MARGIN", "MAX_TIES", "Embeddings", "LivingIndex", "Ranked"]
 
-MARGIN = 16  # candidates beyond those needed, against rounding and ties at the last place
+MARGIN = 16  # candidates beyond those needed: against rounding, ties at the last place, and for the excluded one
 MAX_TIES = 4096  # candidates beyond those needed that are fetched at most to resolve such ties
 _SCANNED = 2**21  # values of embeddings: filters that leave no more are answered by an exact scan
 _BLOCK = 2**22  # values of queries, and candidates, handled at a time
@@ -143,7 +143,7 @@ class LivingIndex:
         num_queries = len(queries) if queries.ndim == 2 else 1  # anything else is refused with the first block
         if exclude_ids_Q16 is not None and exclude_ids_Q16.shape != (num_queries, 16):
             raise ValueError(f"exclude_ids_Q16 must have shape [{num_queries}, 16]")
-        needed = min(offset + k + (exclude_ids_Q16 is not None), self.num_rows)
+        needed = min(offset + k, self.num_rows)
         step = max(1, _BLOCK // max(self._dimension, needed + MARGIN))
         blocks = []
         for start in range(0, max(1, num_queries), step):

@@ -86,11 +86,11 @@ class QdrantShard:
 
     @property
     def num_embeddings(self) -> int:
-        return self._embeddings_ND.shape[0]
+        return len(self._embeddings_ND)
 
     @property
     def dimension(self) -> int:
-        return self._embeddings_ND.shape[1]
+        return int(self._embeddings_ND.shape[1])
 
     def search(
         self,

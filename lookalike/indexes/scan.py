@@ -19,6 +19,12 @@ _BUFFER_FLOATS = 8 * 2**20  # 32 MiB of gathered rows, and as much of products, 
 # A matrix-matrix product of a few rows is slower than as many matrix-vector products (OpenBLAS, 100k x 512:
 # 14 ms for 2 to 4 queries together against 3 ms for each alone).
 _FEW_QUERIES = 4
+# Reading all rows in place is faster than gathering, unless few are allowed (100k x 512, one query: 16 ms for
+# all, 64 ms for a third, 16 ms for a twentieth).
+_GATHERED_SHARE = 1 / 8
+# A filtered graph or tree search looks at some thousand candidates divided by the share that is allowed; a
+# scan, at all allowed rows. Below this many rows times their share the scan looks at fewer.
+_SCANNED_ROWS = 2000
 
 
 def matrix_products(queries_QD: NDArray[np.float32], rows_nD: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -29,6 +35,13 @@ def matrix_products(queries_QD: NDArray[np.float32], rows_nD: NDArray[np.float32
 def no_neighbours(num_queries: int, k: int) -> Neighbours:
     """Neighbours of nothing: -1 and +inf everywhere."""
     return Neighbours(np.full((num_queries, k), -1, np.int64), np.full((num_queries, k), np.inf, np.float32))
+
+
+def scan_is_cheaper(num_allowed: int, num_embeddings: int, k: int) -> bool:
+    """Whether :func:`scan` beats an approximate index that has to find ``k`` of the allowed rows."""
+    return 2 * k >= num_allowed or (
+        num_allowed < num_embeddings and num_allowed * num_allowed < _SCANNED_ROWS * num_embeddings
+    )
 
 
 def scan(
@@ -106,7 +119,7 @@ def _all_products(
     rows_n: NDArray[np.int64] | None,
     products: Products,
 ) -> NDArray[np.float32]:
-    if rows_n is None or 2 * len(rows_n) >= len(embeddings_ND):
+    if rows_n is None or len(rows_n) > _GATHERED_SHARE * len(embeddings_ND):
         if len(queries_QD) <= _FEW_QUERIES:
             products_QN = np.concatenate([products(query_D[None], embeddings_ND) for query_D in queries_QD])
         else:

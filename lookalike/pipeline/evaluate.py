@@ -44,7 +44,7 @@ class Evaluation:
     def rows(self) -> tuple[list[dict[str, object]], list[str]]:
         """Rows for people, and their columns."""
         names = list(dict.fromkeys(name for result in self.document.results for name in result.metrics))
-        rows = []
+        rows: list[dict[str, object]] = []
         for result in self.document.results:
             values = {name: f"{value.mean:.3f}" for name, value in result.metrics.items()}
             rows.append(
@@ -279,10 +279,12 @@ def _pairs(
         pairs = [(name, backend) for name, entry in sorted(served.live.models.items()) for backend in entry.indexes]
         if pairs:
             return sorted(pairs)
-    wanted_models = list(models) if models is not None else sorted(served.live.models) or [None]
+    wanted_models: list[str | None] = [*(sorted(served.live.models) if models is None else models)] or [None]
     found = []
     for model in wanted_models:
-        names = backends or sorted(served.live.models[model].indexes if model in served.live.models else ["exact"])
+        names = backends or sorted(
+            served.live.models[model].indexes if model is not None and model in served.live.models else ["exact"]
+        )
         found += [(served.index(model, backend)[0].model, backend) for backend in names]
     return found
 

@@ -31,13 +31,13 @@ def import_model(
     elif kind == "torchvision":
         from lookalike.embedding.torchvision_import import import_torchvision
 
-        options = {"mean": _channels(mean, "mean"), "std": _channels(std, "std")}
         program, manifest = import_torchvision(
             wanted,
             weights=weights,
             pooled=pooled,
             resize_policy=resize_policy,
-            **{key: value for key, value in options.items() if value is not None},
+            mean=_channels(mean, "mean"),
+            std=_channels(std, "std"),
         )
     else:
         raise InvalidRequest(f"not a model source: {source!r:.100} (torchvision:NAME or baseline:NAME)")

@@ -2,6 +2,7 @@
 
 from lookalike.catalog.indexes import TunedParams
 from lookalike.catalog.live import live_model
+from lookalike.indexes.living import Embeddings
 from lookalike.indexes.tuning import tune
 from lookalike.pipeline.workspace import Workspace
 
@@ -17,7 +18,13 @@ def tune_gallery(
     matrix = workspace.artifacts.matrix(workspace.sets.get(gallery, index.manifest.set_id))
     opened = index.backend.open(workspace.artifacts.index_folder(index.manifest), matrix.embeddings_ND, matrix.ids_N16)
     try:
-        report = tune(index.backend, opened, matrix.embeddings_ND, target_knn_recall=target_knn_recall, k=k)
+        report = tune(
+            index.backend,
+            opened,
+            Embeddings(matrix.embeddings_ND, matrix.ids_N16),
+            target_knn_recall=target_knn_recall,
+            k=k,
+        )
     finally:
         opened.close()
     tuned = TunedParams(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from random import Random
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,7 @@ def smooth_noise(rng: Random, size: Size, cells: int) -> Plane:
     return np.asarray(stretched, dtype=np.float32)
 
 
-def _image(plane_HW3: Plane) -> Image.Image:
+def _image(plane_HW3: NDArray[np.floating[Any]]) -> Image.Image:
     return Image.fromarray(np.clip(plane_HW3, 0, 255).astype(np.uint8))
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lookalike.indexes import scan as scan_module
 from lookalike.indexes.port import Metric, Neighbours
-from lookalike.indexes.scan import complete_short, no_neighbours, scan
+from lookalike.indexes.scan import complete_short, no_neighbours, scan, scan_is_cheaper
 
 METRICS = [Metric("cosine"), Metric("euclidean"), Metric("squared_euclidean"), Metric("inner_product")]
 
@@ -103,3 +103,21 @@ def test_only_short_answers_are_replaced() -> None:
     np.testing.assert_allclose(completed.distances_QK, [[7, 8], [0, 2**0.5]])
     nothing = complete_short(no_neighbours(2, 3), METRICS[0], embeddings[:2], embeddings, np.zeros(4, bool))
     assert (nothing.rows_QK == -1).all()
+
+
+@pytest.mark.parametrize(
+    ("num_allowed", "num_embeddings", "k", "expected"),
+    [
+        (0, 0, 1, True),
+        (1000, 1000, 10, False),  # no filter
+        (1000, 1000, 500, True),
+        (14_000, 100_000, 10, True),  # 14 000 rows against 2000 / 0.14
+        (15_000, 100_000, 10, False),
+        (140_000, 10_000_000, 10, True),
+        (142_000, 10_000_000, 10, False),
+    ],
+)
+def test_a_scan_is_chosen_where_it_looks_at_fewer_rows(
+    num_allowed: int, num_embeddings: int, k: int, expected: bool
+) -> None:
+    assert scan_is_cheaper(num_allowed, num_embeddings, k) is expected
