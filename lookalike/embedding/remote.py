@@ -67,9 +67,12 @@ class RemoteEmbedder:
         self._sleep = sleep
         self._path = f"/v1/models/{quote(model, safe='')}"
         try:
-            self._client = httpx.Client(base_url=url, timeout=timeout_s, follow_redirects=False)
-        except (httpx.InvalidURL, ValueError) as error:
+            parsed = httpx.URL(url)
+        except httpx.InvalidURL as error:
             raise InvalidRequest(f"not the URL of an embedder: {url!r:.200}", url=url[:200]) from error
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            raise InvalidRequest(f"the URL of an embedder starts with http://HOST, not {url!r:.200}", url=url[:200])
+        self._client = httpx.Client(base_url=parsed, timeout=timeout_s, follow_redirects=False)
         self._url = url
         try:
             self._model = self._describe(model)

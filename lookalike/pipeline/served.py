@@ -24,6 +24,8 @@ from lookalike.types.filters import Filter
 from lookalike.types.ids import as_keys
 
 _MAX_CACHED_FILTERS = 64
+# Backends that answer several queries together faster than one by one; the others search them in turn anyway.
+_JOINED = frozenset({"exact", "faiss"})
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,7 @@ class Serving:
         alive = contains(served_items, matrix.items_N48) if len(matrix.items_N48) else None
         delta = self._added(base_set, entry, served_items)
         living = LivingIndex(
-            BatchingIndex(index),
+            BatchingIndex(index) if backend_name in _JOINED else index,
             Embeddings(matrix.embeddings_ND, ids_N16),
             delta,
             None if alive is None or alive.all() else alive,

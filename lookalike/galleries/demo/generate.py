@@ -5,9 +5,9 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from lookalike.galleries.demo.compose import compose
 DRAWING_VERSION = 1
 """Part of the folder's name; to be raised when any picture would come out different."""
 
-MAX_IMAGES = 1_000_000
+MAX_IMAGES = 100_000
 _CHUNK = 16
 _STALE_AFTER_S = 3600.0
 
@@ -43,13 +43,14 @@ def generate(
 ) -> DemoGallery:
     """Draws the gallery of ``seed`` into a folder of its own below ``root``, or finds it there.
 
-    Picture i has the same bytes, with one version of Pillow and NumPy, whatever ``num_images`` and ``workers`` are; every 30 consecutive ones show each
-    category once as their most frequent object. The folder is named after seed, number and version of the
-    drawings, so that galleries never mix, and appears when all of it is written. A second call returns at once.
+    Picture i (with the same Pillow and NumPy) has the same bytes whatever ``num_images`` and ``workers`` are;
+    every 30 consecutive ones show each category once as their most frequent object. The folder is named after
+    seed, number and version of the drawings, so that galleries never mix, and appears when all of it is
+    written. A second call returns at once.
 
     Args:
         root: created when it does not exist.
-        num_images: 1 to 1,000,000.
+        num_images: 1 to 100,000.
         workers: processes that draw; by default one for each core, and 1 below 2,000 images. 1 draws in this
             process; with more, as with every process pool, a calling script needs its ``__main__`` guard.
         progress: called with (images drawn, num_images), rising, in this process.
@@ -81,14 +82,18 @@ def _draw_all(
     chunks = [range(start, min(start + _CHUNK, num_images)) for start in range(0, num_images, _CHUNK)]
     drawn: list[DrawnImage] = []
     draw = partial(_draw_chunk, str(images), seed)
-    for finished in _map(draw, chunks, workers):
-        drawn += finished
-        if progress is not None:
-            progress(len(drawn), num_images)
+    # Closed, so that no process still draws into a folder that is being removed.
+    with closing(_map(draw, chunks, workers)) as results:
+        for finished in results:
+            drawn += finished
+            if progress is not None:
+                progress(len(drawn), num_images)
     write_annotations(annotations / "instances_demo.json", drawn, seed=seed)
 
 
-def _map(draw: Callable[[range], list[DrawnImage]], chunks: list[range], workers: int) -> Iterator[list[DrawnImage]]:
+def _map(
+    draw: Callable[[range], list[DrawnImage]], chunks: list[range], workers: int
+) -> Generator[list[DrawnImage], None, None]:
     if workers == 1:
         yield from map(draw, chunks)
         return

@@ -15,7 +15,7 @@ def test_a_spline_passes_through_its_points():
     points = [(0.0, 0.0), (1.0, 2.0), (3.0, 1.0), (4.0, 4.0)]
     samples = smooth(points, steps=5)
     assert len(samples) == 3 * 5 + 1
-    assert [samples[i] for i in (0, 5, 10, 15)] == pytest.approx(points)
+    assert [samples[i] for i in (0, 5, 10, 15)] == [pytest.approx(point) for point in points]
 
 
 def test_a_spline_through_points_on_a_line_stays_on_it():
