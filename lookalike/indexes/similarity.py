@@ -11,6 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from lookalike.errors import InvalidEmbedding
 
 _GATHERED = 2**18  # embeddings' values gathered at a time, 2 MiB as float64: stays in a processor's cache
+# Similarities are multiples of 2**-32: far coarser than float64's rounding errors (2**-53), far finer than float32
+# near 1 (2**-24). Without it the errors of sums near 0 would order embeddings that are equally similar.
+_STEPS = float(2**32)
 
 
 def unit_queries(queries_QD: ArrayLike, dimension: int) -> NDArray[np.float64]:
@@ -49,8 +52,8 @@ def cosines(
     """Cosine of each query with its own rows of ``embeddings_ND``, float32 [Q, C]; -inf where a row is -1.
 
     Taken in float64 over exactly the stored values, one pair at a time in a fixed order of summation, and
-    rounded once: equal embeddings give equal similarities, however they are asked for together. An embedding
-    of length 0 is at 0 from everything.
+    rounded to multiples of 2**-32 and then to float32: equal embeddings give equal similarities, however they
+    are asked for together, and orthogonal ones exactly 0. An embedding of length 0 is at 0 from everything.
     """
     num_queries, num_candidates = rows_QC.shape
     dimension = unit_QD.shape[1]
@@ -66,7 +69,8 @@ def cosines(
             gathered_qcD = embeddings_ND[np.maximum(rows_QC[block], 0)].astype(np.float64)
             products = np.vecdot(gathered_qcD, queries_q1D)
             lengths = np.sqrt(np.vecdot(gathered_qcD, gathered_qcD))
-            similarities_QC[block] = np.clip(products / np.maximum(lengths, np.finfo(np.float64).tiny), -1, 1)
+            shares = np.clip(products / np.maximum(lengths, np.finfo(np.float64).tiny), -1, 1)
+            similarities_QC[block] = np.rint(shares * _STEPS) / _STEPS + 0.0  # no negative zero
     similarities_QC[rows_QC < 0] = -np.inf
     return similarities_QC
 

@@ -79,7 +79,7 @@ def unit_rows(rng: np.random.Generator, count: int, dimension: int) -> np.ndarra
 def cosine(left: np.ndarray, right: np.ndarray) -> np.float32:
     products = [float(a) * float(b) for a, b in zip(left, right, strict=True)]
     lengths = math.sqrt(math.fsum(float(a) ** 2 for a in left)) * math.sqrt(math.fsum(float(b) ** 2 for b in right))
-    return np.float32(math.fsum(products) / lengths)
+    return np.float32(round(math.fsum(products) / lengths * 2**32) / 2**32)
 
 
 @settings(max_examples=60, deadline=None)
@@ -136,6 +136,16 @@ def gallery(num_rows: int, dimension: int = 8, seed: int = 0) -> Embeddings:
     vectors = rng.standard_normal((num_rows, dimension))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return Embeddings(vectors.astype(np.float32), rng.integers(0, 256, (num_rows, 16)).astype(np.uint8))
+
+
+def test_rounding_does_not_order_what_is_equally_similar() -> None:
+    """Orthogonal embeddings whose float64 products are not all exactly 0 come in the order of their ids."""
+    directions = np.array([[1, 1, 1, 0], [1, -1, 0, 0], [1, 0, -1, 0], [0, 1, -1, 0], [1, 1, -2, 0], [0, 0, 0, 1]])
+    vectors = (directions / np.linalg.norm(directions, axis=1, keepdims=True)).astype(np.float32)
+    base = Embeddings(vectors[1:], gallery(5, 4).ids_N16)
+    found = LivingIndex(Sloppy(base.embeddings_ND), base, Embeddings.none(4)).search(vectors[:1] * 3, 5)
+    assert found.similarities_QK.tolist() == [[0.0] * 5]
+    assert unpack_ids(base.ids_N16[found.rows_QK[0]]) == sorted(unpack_ids(base.ids_N16))
 
 
 def test_ties_at_the_last_place_are_resolved_by_id_beyond_the_margin() -> None:
