@@ -33,6 +33,7 @@ _CAPABILITIES = Capabilities(
         "p": ParamSpec(float, 2.0, "Exponent of the minkowski distance; others ignore it.", minimum=1, maximum=100),
     },
     search_params={},
+    joins_queries=True,
 )
 
 

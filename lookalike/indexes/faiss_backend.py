@@ -43,6 +43,7 @@ _CAPABILITIES = Capabilities(
             maximum=1000,
         ),
     },
+    joins_queries=True,
 )
 
 

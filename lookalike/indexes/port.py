@@ -50,13 +50,18 @@ class ParamSpec:
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a backend can do; whatever is not declared here is refused, never imitated silently."""
+    """What a backend can do; whatever is not declared here is refused, never imitated silently.
+
+    ``joins_queries`` says that one call with many queries costs it less than as many calls, so that concurrent
+    searches are worth joining (see ``batching.py``).
+    """
 
     metrics: tuple[str, ...]
     filters_natively: bool
     updates_in_place: bool
     build_params: Mapping[str, ParamSpec]
     search_params: Mapping[str, ParamSpec]
+    joins_queries: bool = False
 
 
 @dataclass(frozen=True)

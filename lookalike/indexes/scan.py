@@ -4,32 +4,18 @@ Shape suffixes: N embeddings, n allowed ones, D dimension, Q queries, K neighbou
 """
 
 import math
-from collections.abc import Callable
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.indexes.distances import pair_distances
 from lookalike.indexes.port import Metric, Neighbours
+from lookalike.indexes.products import Products, largest_products, matrix_products
 
-Products: TypeAlias = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]  # [Q,D],[n,D]->[Q,n]
-
-_BUFFER_FLOATS = 8 * 2**20  # 32 MiB of gathered rows, and as much of products, at a time
-# A matrix-matrix product of a few rows is slower than as many matrix-vector products (OpenBLAS, 100k x 512:
-# 14 ms for 2 to 4 queries together against 3 ms for each alone).
-_FEW_QUERIES = 4
-# Reading all rows in place is faster than gathering, unless few are allowed (100k x 512, one query: 16 ms for
-# all, 64 ms for a third, 16 ms for a twentieth).
-_GATHERED_SHARE = 1 / 8
+_BUFFER_FLOATS = 8 * 2**20  # 32 MiB of gathered rows at a time
 # A filtered graph or tree search looks at some thousand candidates divided by the share that is allowed; a
 # scan, at all allowed rows. Below this many rows times their share the scan looks at fewer.
 _SCANNED_ROWS = 2000
-
-
-def matrix_products(queries_QD: NDArray[np.float32], rows_nD: NDArray[np.float32]) -> NDArray[np.float32]:
-    """All inner products, float32 [Q, n], by NumPy."""
-    return np.asarray(queries_QD @ rows_nD.T, dtype=np.float32)
 
 
 def no_neighbours(num_queries: int, k: int) -> Neighbours:
@@ -62,19 +48,12 @@ def scan(
     """
     found = no_neighbours(len(queries_QD), k)
     rows_n = None if allowed_N is None else np.flatnonzero(allowed_N)
-    num_rows = len(embeddings_ND) if rows_n is None else len(rows_n)
-    if num_rows == 0:
-        return found
-    step = max(1, _BUFFER_FLOATS // len(embeddings_ND))
-    for start in range(0, len(queries_QD), step):
-        queries = queries_QD[start : start + step]
-        for offset, products_n in enumerate(_all_products(queries, embeddings_ND, rows_n, products)):
-            query_D = queries[offset]
-            columns = _candidates(products_n, min(k, num_rows), _rounding(query_D))
-            candidates = columns if rows_n is None else rows_n[columns]
-            rows, distances = nearest_of(metric, query_D, embeddings_ND, candidates, k)
-            found.rows_QK[start + offset, : len(rows)] = rows
-            found.distances_QK[start + offset, : len(rows)] = distances
+    slacks_Q = np.array([_rounding(query_D) for query_D in queries_QD], np.float32)
+    near = largest_products(queries_QD, embeddings_ND, k, slacks_Q, rows_n=rows_n, products=products)
+    for number, (candidates, _) in enumerate(near):
+        rows, distances = nearest_of(metric, queries_QD[number], embeddings_ND, candidates, k)
+        found.rows_QK[number, : len(rows)] = rows
+        found.distances_QK[number, : len(rows)] = distances
     return found
 
 
@@ -111,31 +90,6 @@ def complete_short(
         exact = scan(metric, queries_QD[short], embeddings_ND, k, allowed_N=allowed_N)
         found.rows_QK[short], found.distances_QK[short] = exact.rows_QK, exact.distances_QK
     return found
-
-
-def _all_products(
-    queries_QD: NDArray[np.float32],
-    embeddings_ND: NDArray[np.float32],
-    rows_n: NDArray[np.int64] | None,
-    products: Products,
-) -> NDArray[np.float32]:
-    if rows_n is None or len(rows_n) > _GATHERED_SHARE * len(embeddings_ND):
-        if len(queries_QD) <= _FEW_QUERIES:
-            products_QN = np.concatenate([products(query_D[None], embeddings_ND) for query_D in queries_QD])
-        else:
-            products_QN = products(queries_QD, embeddings_ND)
-        return products_QN if rows_n is None else products_QN[:, rows_n]
-    products_Qn = np.empty((len(queries_QD), len(rows_n)), np.float32)
-    step = max(1, _BUFFER_FLOATS // embeddings_ND.shape[1])
-    for start in range(0, len(rows_n), step):
-        gathered = embeddings_ND[rows_n[start : start + step]]
-        products_Qn[:, start : start + step] = products(queries_QD, gathered)
-    return products_Qn
-
-
-def _candidates(products_n: NDArray[np.float32], k: int, rounding: float) -> NDArray[np.int64]:
-    kth = np.partition(products_n, len(products_n) - k)[len(products_n) - k]
-    return np.flatnonzero(products_n >= kth - rounding)
 
 
 def _rounding(query_D: NDArray[np.float32]) -> float:

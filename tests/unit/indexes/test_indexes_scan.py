@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from lookalike.indexes import products as products_module
 from lookalike.indexes import scan as scan_module
 from lookalike.indexes.port import Metric, Neighbours
 from lookalike.indexes.scan import complete_short, no_neighbours, scan, scan_is_cheaper
@@ -88,7 +89,8 @@ def test_small_buffers_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(1)
     embeddings, queries, allowed = _unit(random, 500, 8), _unit(random, 9, 8), random.random(500) < 0.3
     whole = [scan(METRICS[1], queries, embeddings, 20, allowed_N=mask) for mask in (None, allowed)]
-    monkeypatch.setattr(scan_module, "_BUFFER_FLOATS", 1100)
+    for module in (scan_module, products_module):
+        monkeypatch.setattr(module, "_BUFFER_FLOATS", 1100)
     for mask, expected in zip((None, allowed), whole, strict=True):
         found = scan(METRICS[1], queries, embeddings, 20, allowed_N=mask)
         np.testing.assert_array_equal(found.rows_QK, expected.rows_QK)
