@@ -7,20 +7,16 @@ counts as one object. All its labels are kept too. Photos without any are not in
 
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from lookalike.errors import InvalidSource, MissingExtra
+from lookalike.errors import InvalidSource
+from lookalike.galleries.coco_items import read_items
 from lookalike.galleries.listed import ListedFiles
 from lookalike.galleries.port import SourceImage, SourceProblem
 from lookalike.types.images import Labels
-
-try:
-    import ijson
-except ImportError as error:
-    raise MissingExtra("ijson", "galleries") from error
 
 STUDY = ("animal", "sports", "food")
 _SCHEMA = """
@@ -62,7 +58,7 @@ class CocoSource:
                     self._label(database, supercategories)
                 finally:
                     database.close()
-        except (ijson.JSONError, UnicodeDecodeError, OSError) as error:
+        except (ValueError, OSError) as error:
             self._files.close()
             raise InvalidSource(f"{annotations} is not a COCO annotation file: {error}") from error
         except InvalidSource:
@@ -84,20 +80,17 @@ class CocoSource:
 
     def _load(self, database: sqlite3.Connection) -> None:
         database.executescript(f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; {_SCHEMA}")
-        for prefix, statement, row in (
-            ("categories.item", "INSERT INTO category VALUES (?, ?, ?)", _category),
-            ("images.item", "INSERT INTO image VALUES (?, ?)", _image),
-            ("annotations.item", "INSERT INTO object VALUES (?, ?, ?)", _object),
-        ):
-            with self._annotations.open("rb") as file:
-                items = ijson.items(file, prefix, use_float=True)
-                try:
-                    database.executemany(statement, (row(item) for item in items))
-                except (KeyError, TypeError, ValueError, AttributeError, sqlite3.Error) as error:
-                    what = prefix.partition(".")[0]
-                    raise InvalidSource(f"{self._annotations}: {what} are not COCO's: {error!r}") from error
-        if database.execute("SELECT count(*) FROM category").fetchone()[0] == 0:
-            raise InvalidSource(f"{self._annotations} has no categories: not COCO's instances format")
+        with self._annotations.open("rb") as file:
+            for section, item in read_items(file):
+                if section in _SECTIONS:
+                    statement, row = _SECTIONS[section]
+                    try:
+                        database.execute(statement, row(item))
+                    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, sqlite3.Error) as error:
+                        raise InvalidSource(f"{self._annotations}: {section} are not COCO's: {error!r:.200}") from error
+        for table, what in (("category", "categories"), ("image", "images"), ("object", "annotations")):
+            if database.execute(f"SELECT count(*) FROM {table}").fetchone()[0] == 0:  # noqa: S608 -- names from here
+                raise InvalidSource(f"{self._annotations} has no {what}: not COCO's instances format")
 
     def _label(self, database: sqlite3.Connection, supercategories: Sequence[str] | None) -> None:
         known = [row[0] for row in database.execute("SELECT DISTINCT supercategory FROM category ORDER BY 1")]
@@ -106,13 +99,8 @@ class CocoSource:
             raise InvalidSource(f"{self._annotations} has none of {supercategories}; it has {known}", known=known)
         rows = database.execute(_COUNTED.format(marks=",".join("?" * len(wanted))), wanted)
         for (identifier, file), group in groupby(rows, key=lambda row: (row[0], row[1])):
-            path = PurePosixPath(file)
-            if path.is_absolute() or ".." in path.parts or not file:
-                self._files.refuse(f"{file}", "unsafe_name", "file_name leads out of the image folder")
-                continue
-            self._files.add(
-                SourceImage(file, file, _labels([(row[2], row[3]) for row in group]), {"coco_id": identifier})
-            )
+            labels = _labels([(row[2], row[3]) for row in group])
+            self._files.add(SourceImage(file, file, labels, {"coco_id": identifier}))
 
 
 def _labels(found: list[tuple[str, str]]) -> Labels:
@@ -130,8 +118,16 @@ def _category(item: dict[str, Any]) -> tuple[int, str, str]:
 
 
 def _image(item: dict[str, Any]) -> tuple[int, str]:
-    return int(item["id"]), str(item["file_name"])
+    # JSON can hold halves of surrogate pairs, which are no text.
+    return int(item["id"]), str(item["file_name"]).encode(errors="backslashreplace").decode()
 
 
 def _object(item: dict[str, Any]) -> tuple[int, int, float]:
     return int(item["image_id"]), int(item["category_id"]), float(item.get("area", 0.0))
+
+
+_SECTIONS: dict[str | None, tuple[str, Callable[[dict[str, Any]], tuple[Any, ...]]]] = {
+    "categories": ("INSERT INTO category VALUES (?, ?, ?)", _category),
+    "images": ("INSERT INTO image VALUES (?, ?)", _image),
+    "annotations": ("INSERT INTO object VALUES (?, ?, ?)", _object),
+}

@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from lookalike.errors import InvalidSource
 from lookalike.galleries.listed import ListedFiles
@@ -11,6 +11,7 @@ from lookalike.galleries.port import SourceImage, SourceProblem
 from lookalike.types.images import Labels, MetadataValue
 
 _ALIASES = {"single_label": "subcategory", "label": "subcategory"}
+_INT64 = 2**63  # what JSON readers and databases take
 _LABEL_COLUMNS = ("subcategory", "supercategory", "subcategories", "supercategories")
 
 
@@ -19,7 +20,8 @@ class CsvSource:
     ``supercategory``, ``subcategories`` and ``supercategories`` (separated by ``;``); others become metadata.
 
     ``taxonomy`` maps subcategories to supercategories for rows that don't say them; without one,
-    ``taxonomy.json`` beside the file is taken where it exists. Raises InvalidSource.
+    ``taxonomy.json`` beside the file is taken where it exists. A row with another number of cells than the header
+    is a problem with its line number. Raises InvalidSource for what is no table.
     """
 
     def __init__(
@@ -32,17 +34,18 @@ class CsvSource:
     ) -> None:
         self._table = table
         self._files = ListedFiles(images_root, max_bytes)
+        line = 1
         try:
             known = _taxonomy(table) if taxonomy is None else taxonomy
             with table.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file)
-                if "file" not in (reader.fieldnames or ()):
-                    raise InvalidSource(f"{table} has no column 'file'")
-                for row in reader:
-                    self._add({_ALIASES.get(name, name): value or "" for name, value in row.items() if name}, known)
-        except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
+                rows = csv.reader(file, strict=True)
+                columns = _columns(next(rows, []))
+                for row in rows:
+                    line = rows.line_num
+                    self._add(line, columns, row, known)
+        except (OSError, csv.Error, ValueError, RecursionError) as error:
             self._files.close()
-            raise InvalidSource(f"{table} is not a table of images: {error}") from error
+            raise InvalidSource(f"{table} is not a table of images, after line {line}: {error}") from error
         except InvalidSource:
             self._files.close()
             raise
@@ -60,18 +63,34 @@ class CsvSource:
     def close(self) -> None:
         self._files.close()
 
-    def _add(self, row: Mapping[str, str], taxonomy: Mapping[str, str]) -> None:
+    def _add(self, line: int, columns: list[str], cells: list[str], taxonomy: Mapping[str, str]) -> None:
+        if not cells:  # an empty line
+            return
+        if len(cells) != len(columns):
+            reason = f"line {line} has {len(cells)} cells, not {len(columns)}"
+            self._files.refuse(SourceProblem(f"line {line:09}", "malformed_line", reason))
+            return
+        row = dict(zip(columns, cells, strict=True))
         name = row["file"].strip()
-        path = PurePosixPath(name)
-        if not name or path.is_absolute() or ".." in path.parts:
-            self._files.refuse(name or "(empty)", "unsafe_name", "the file's name leads out of the image folder")
+        if not name:
+            self._files.refuse(SourceProblem(f"line {line:09}", "malformed_line", f"line {line} names no file"))
             return
         metadata = {
             column: _value(value)
             for column, value in row.items()
-            if column not in (*_LABEL_COLUMNS, "file") and value != ""
+            if column not in (*_LABEL_COLUMNS, "file", "") and value != ""
         }
         self._files.add(SourceImage(name, name, _labels(row, taxonomy), metadata))
+
+
+def _columns(header: list[str]) -> list[str]:
+    columns = [_ALIASES.get(name.strip(), name.strip()) for name in header]
+    if "file" not in columns:
+        raise ValueError("it has no column 'file'")
+    twice = sorted({name for name in columns if name and columns.count(name) > 1})
+    if twice:
+        raise ValueError(f"more than one column means {twice[0]!r}")
+    return columns
 
 
 def _labels(row: Mapping[str, str], taxonomy: Mapping[str, str]) -> Labels:
@@ -91,14 +110,15 @@ def _labels(row: Mapping[str, str], taxonomy: Mapping[str, str]) -> Labels:
 
 
 def _value(text: str) -> MetadataValue:
-    for kind in (int, float):
-        try:
-            number = kind(text)
-        except ValueError:
-            continue
-        # "007" and "1e999" are names of something, not numbers.
-        if str(number) == text:
-            return number
+    """A number where writing it again gives ``text``: "007" and "1e999" are names of something."""
+    if text.lstrip("-")[:1].isdecimal():  # "nan" and "inf" are words
+        for kind in (int, float):
+            try:
+                number = kind(text)
+            except ValueError:
+                continue
+            if str(number) == text and abs(number) < _INT64:
+                return number
     return text
 
 

@@ -11,18 +11,22 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif",
 
 def existing_folder(path: Path, what: str) -> Path:
     """``path`` resolved. Raises InvalidSource when it is no folder that can be listed."""
-    if not path.is_dir():
-        raise InvalidSource(f"{what} {str(path)!r} is not a folder", path=str(path))
-    if not os.access(path, os.R_OK | os.X_OK):
-        raise InvalidSource(f"{what} {str(path)!r} cannot be read", path=str(path))
-    return path.resolve()
+    try:
+        resolved = path.resolve()
+        if not resolved.is_dir():
+            raise InvalidSource(f"{what} {str(path)!r:.300} is not a folder", path=str(path))
+        if not os.access(resolved, os.R_OK | os.X_OK):
+            raise InvalidSource(f"{what} {str(path)!r:.300} cannot be read", path=str(path))
+    except (OSError, RuntimeError, ValueError) as error:  # too long, a link in a circle, a zero character
+        raise InvalidSource(f"{what} {str(path)!r:.300} is not a folder: {error!s:.100}", path=str(path)) from error
+    return resolved
 
 
 def is_inside(root: Path, path: Path) -> bool:
     """Whether ``path``, with all links followed, is below the resolved ``root``."""
     try:
         return path.resolve(strict=True).is_relative_to(root)
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, ValueError):
         return False
 
 

@@ -1,11 +1,12 @@
 """A folder of images, with labels from its sub-folders."""
 
-import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from lookalike.galleries.files import SUFFIXES, existing_folder, is_inside, read_inside, stamp_of
 from lookalike.galleries.port import SourceImage, SourceProblem
+from lookalike.galleries.sorted_names import sorted_names
 from lookalike.types.images import MAX_KEY_CHARS, Labels
 
 
@@ -15,7 +16,7 @@ class FolderSource:
     Labels come from the folders: ``sub/x.jpg`` has the subcategory ``sub``, ``super/sub/x.jpg`` (or deeper)
     both levels, ``x.jpg`` none. Keys are paths below the root as they are on the disk, without normalisation.
     Links are followed where they stay below the root; one that leads out, a name that is not UTF-8 and a
-    folder that cannot be listed are problems, not the end.
+    folder that cannot be listed are problems, not the end. The key of a folder's problem ends in ``/``.
     """
 
     def __init__(self, root: Path, *, max_bytes: int = 50 * 2**20) -> None:
@@ -40,43 +41,39 @@ class FolderSource:
         if resolved in above:  # a link to a folder that we are in: its images are in the gallery already
             return
         try:
-            entries = list(os.scandir(folder))
+            for printable, name in sorted_names(folder):
+                path = folder / name
+                if not name.endswith("/") and path.suffix.lower() not in SUFFIXES:
+                    continue
+                item = self._item(prefix + printable, path, is_utf8=printable == name)
+                if item is not None:
+                    yield item
+                else:
+                    yield from self._walk(path, prefix + name, above | {resolved})
         except OSError as error:
-            yield SourceProblem(prefix.rstrip("/") or ".", "unreadable", f"folder: {error.strerror}")
-            return
-        # With the separator a folder sorts as its images' keys do.
-        named = sorted((entry.name + ("/" if entry.is_dir() else ""), entry) for entry in entries if _shown(entry))
-        for name, entry in named:
-            key = prefix + name
-            path = Path(entry.path)
-            problem = self._problem(key.rstrip("/"), path, entry)
-            if problem is not None:
-                if name.endswith("/") or path.suffix.lower() in SUFFIXES:
-                    yield problem
-            elif name.endswith("/"):
-                yield from self._walk(path, key, above | {resolved})
-            elif path.suffix.lower() in SUFFIXES:
-                yield SourceImage(key, entry.path, _labels(key), {}, stamp_of(entry.stat()))
+            yield SourceProblem(prefix or ".", "unreadable", f"folder: {error.strerror}")
 
-    def _problem(self, key: str, path: Path, entry: "os.DirEntry[str]") -> SourceProblem | None:
-        try:
-            key.encode()
-        except UnicodeEncodeError:
-            printable = key.encode(errors="backslashreplace").decode()
-            return SourceProblem(printable[:MAX_KEY_CHARS], "unreadable_name", "the file's name is not UTF-8")
+    def _item(self, key: str, path: Path, *, is_utf8: bool) -> SourceImage | SourceProblem | None:
+        """None for a folder to walk through."""
+        if not is_utf8:
+            return SourceProblem(key, "unreadable_name", "the file's name is not UTF-8")
         if len(key) > MAX_KEY_CHARS:
-            return SourceProblem(key[:MAX_KEY_CHARS], "name_too_long", f"the path has over {MAX_KEY_CHARS} characters")
-        if entry.is_symlink() and not path.exists():
-            return SourceProblem(key, "unreadable", "a link that leads nowhere")
-        if entry.is_symlink() and not is_inside(self._root, path):
-            return SourceProblem(key, "symlink_outside", "a link that leads out of the folder")
-        if not entry.is_dir() and not entry.is_file():
+            return SourceProblem(key, "name_too_long", f"the path has over {MAX_KEY_CHARS} characters")
+        try:
+            status = path.lstat()
+            if stat.S_ISLNK(status.st_mode):
+                if not path.exists():
+                    return SourceProblem(key, "unreadable", "a link that leads nowhere")
+                if not is_inside(self._root, path):
+                    return SourceProblem(key, "symlink_outside", "a link that leads out of the folder")
+                status = path.stat()
+        except OSError as error:
+            return SourceProblem(key, "unreadable", str(error.strerror))
+        if key.endswith("/"):
+            return None
+        if not stat.S_ISREG(status.st_mode):
             return SourceProblem(key, "unreadable", "not a regular file")
-        return None
-
-
-def _shown(entry: "os.DirEntry[str]") -> bool:
-    return not entry.name.startswith(".")
+        return SourceImage(key, str(path), _labels(key), {}, stamp_of(status))
 
 
 def _labels(key: str) -> Labels:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from lookalike.galleries.files import existing_folder, is_inside, read_inside, stamp_of
 from lookalike.galleries.port import SourceImage, SourceProblem
 from lookalike.galleries.spool import Spool
+from lookalike.types.images import MAX_KEY_CHARS
 
 
 class ListedFiles:
@@ -16,26 +17,22 @@ class ListedFiles:
         self._root = existing_folder(root, "image folder")
         self._max_bytes = max_bytes
         self._spool = Spool()
-        self._problems: dict[str, SourceProblem] = {}
 
     def add(self, image: SourceImage) -> None:
-        """Takes one image; a key that came before becomes a problem of its own."""
-        if not self._spool.add(image):
-            self.refuse(f"{image.key}#duplicate", "duplicate", f"{image.key} is listed more than once")
+        """Takes one image. A name that is no path below the folder, or that came before, becomes a problem."""
+        problem = _problem(image.key, image.locator)
+        if problem is not None:
+            self.refuse(problem)
+        elif not self._spool.add(image):
+            self.refuse(SourceProblem(f"{image.key}#duplicate", "duplicate", f"{image.key} is listed more than once"))
 
-    def refuse(self, key: str, code: str, reason: str) -> None:
+    def refuse(self, problem: SourceProblem) -> None:
         """Notes something that should have been an image."""
-        self._problems[key] = SourceProblem(key, code, reason)
+        self._spool.refuse(problem)
 
     def images(self) -> Iterator[SourceImage | SourceProblem]:
-        problems = sorted(self._problems.values(), key=lambda problem: problem.key)
-        position = 0
-        for image in self._spool:
-            while position < len(problems) and problems[position].key < image.key:
-                yield problems[position]
-                position += 1
-            yield self._found(image)
-        yield from problems[position:]
+        for item in self._spool:
+            yield self._found(item) if isinstance(item, SourceImage) else item
 
     def read(self, image: SourceImage) -> bytes:
         return read_inside(self._root, self._root / image.locator, self._max_bytes)
@@ -52,3 +49,14 @@ class ListedFiles:
         if not is_inside(self._root, path):
             return SourceProblem(image.key, "symlink_outside", "leads out of the image folder")
         return replace(image, stamp=stamp_of(status))
+
+
+def _problem(key: str, locator: str) -> SourceProblem | None:
+    path = PurePosixPath(locator)
+    if not locator or "\0" in locator:
+        return SourceProblem(key.replace("\0", "\\0") or "(empty)", "unsafe_name", "not a file's name")
+    if path.is_absolute() or ".." in path.parts:
+        return SourceProblem(key, "unsafe_name", "the file's name leads out of the image folder")
+    if len(key) > MAX_KEY_CHARS:
+        return SourceProblem(key, "name_too_long", f"the name has over {MAX_KEY_CHARS} characters")
+    return None

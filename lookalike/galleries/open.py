@@ -21,11 +21,15 @@ def open_source(
     """
     if text.startswith("s3://"):
         raise InvalidSource("s3:// sources come with the queued jobs; download the images into a folder", source=text)
-    path = Path(text).expanduser()
-    if path.is_dir():
+    try:
+        path = Path(text).expanduser()
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except (OSError, RuntimeError) as error:  # too long a name, no such home
+        raise InvalidSource(f"{text!r:.300} cannot be opened: {error!s:.100}", source=text) from error
+    if is_folder:
         return FolderSource(path, max_bytes=max_bytes)
-    if not path.is_file():
-        raise InvalidSource(f"{text!r} does not exist; a source is {_UNDERSTOOD}", source=text)
+    if not is_file:
+        raise InvalidSource(f"{text!r:.300} does not exist; a source is {_UNDERSTOOD}", source=text)
     match path.suffix.lower():
         case ".json":
             from lookalike.galleries.coco import CocoSource

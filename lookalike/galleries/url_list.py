@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Annotated, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -10,16 +11,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lookalike.errors import InvalidSource
 from lookalike.galleries.port import SourceImage, SourceProblem
 from lookalike.galleries.spool import Spool
-from lookalike.types.images import MAX_KEY_CHARS, Labels, MetadataValue
+from lookalike.types.images import MAX_KEY_CHARS, Labels
+
+_Int64: TypeAlias = Annotated[int, Field(ge=-(2**63), lt=2**63)]  # what JSON readers and databases take
 
 
 class _Line(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     url: str
     key: str | None = Field(default=None, min_length=1, max_length=MAX_KEY_CHARS)
     labels: Labels = Labels()
-    metadata: dict[str, MetadataValue] = Field(default_factory=dict)
+    metadata: dict[str, str | bool | _Int64 | float] = Field(default_factory=dict)
 
 
 class UrlListSource:
@@ -34,7 +37,6 @@ class UrlListSource:
         self._path = path
         self._fetch = fetch
         self._spool = Spool()
-        self._problems: list[SourceProblem] = []
         try:
             with path.open(encoding="utf-8-sig") as file:
                 for number, line in enumerate(file, start=1):
@@ -50,14 +52,7 @@ class UrlListSource:
         return f"URLs of {self._path}"
 
     def images(self) -> Iterator[SourceImage | SourceProblem]:
-        problems = sorted(self._problems, key=lambda problem: problem.key)
-        position = 0
-        for image in self._spool:
-            while position < len(problems) and problems[position].key < image.key:
-                yield problems[position]
-                position += 1
-            yield image
-        yield from problems[position:]
+        yield from self._spool
 
     def read(self, image: SourceImage) -> bytes:
         return self._fetch(image.locator)
@@ -69,14 +64,19 @@ class UrlListSource:
         try:
             line = _Line.model_validate(json.loads(text)) if text.startswith("{") else _Line(url=text)
             key = line.key or _key(line.url)
-        except (ValueError, ValidationError) as error:
-            self._refuse(number, "malformed_line", str(error).splitlines()[0])
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(str(step) for step in first["loc"])
+            self._refuse(number, "malformed_line", f"{where}: {first['msg']}" if where else first["msg"])
+            return
+        except (ValueError, RecursionError) as error:
+            self._refuse(number, "malformed_line", str(error) or "nested too deeply")
             return
         if not self._spool.add(SourceImage(key, line.url, line.labels, line.metadata)):
             self._refuse(number, "duplicate", f"the key {key!r:.200} came before")
 
     def _refuse(self, number: int, code: str, reason: str) -> None:
-        self._problems.append(SourceProblem(f"line {number:09}", code, f"line {number}: {reason}"))
+        self._spool.refuse(SourceProblem(f"line {number:09}", code, f"line {number}: {reason}"))
 
 
 def _key(url: str) -> str:

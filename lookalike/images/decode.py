@@ -4,8 +4,8 @@ JPEG goes through libjpeg-turbo with DCT scaling; every other format, and JPEGs 
 components, through Pillow. Alpha is laid over white. A file that ends early is refused, never half grey.
 """
 
-import io
 import warnings
+from enum import Enum
 
 import numpy as np
 import simplejpeg
@@ -14,7 +14,8 @@ from PIL import Image
 
 from lookalike.errors import InvalidImage
 from lookalike.images.limits import ImageLimits
-from lookalike.images.probe import exif_orientation, open_image
+from lookalike.images.modes import to_rgb
+from lookalike.images.probe import PILLOW_ERRORS, TURNED, exif_orientation, open_image
 
 _TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -25,47 +26,74 @@ _TRANSPOSES = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# A decoded side is at least this many times the wanted one, so that the resampling still averages.
-_OVERSAMPLING = 1.5
+# A scaled side has at least this many times the wanted pixels, so that the resampling still averages. It lets
+# COCO's 640 pixels be halved for a model that takes 224. benchmarks/decode_scaling.py measures what it costs.
+_OVERSAMPLING = 1.4
+# Scaling by 5/8 to 7/8 has no SIMD code in libjpeg-turbo and takes longer than decoding everything.
+_MIN_REDUCTION = 2.0
 
 
-def decode(data: bytes, limits: ImageLimits, *, at_least: int | None = None) -> NDArray[np.uint8]:
+class Side(Enum):
+    """Which side of an image decides how far it may be scaled while decoding."""
+
+    LONGER = "longer"
+    SHORTER = "shorter"
+
+
+def decode(
+    data: bytes, limits: ImageLimits, *, at_least: int | None = None, side: Side = Side.LONGER
+) -> NDArray[np.uint8]:
     """uint8 ``[H, W, 3]``, C-contiguous, EXIF orientation applied.
 
-    With ``at_least`` the longer side may come smaller than stored, but at least 1.5 times that many pixels
-    unless the image has fewer. Raises as :func:`lookalike.images.probe.probe`, and InvalidImage when the pixels
-    are damaged or missing.
+    With ``at_least`` a JPEG may come smaller than stored, in its own aspect ratio, but with at least 1.4 times
+    that many pixels along ``side``; never larger. Raises as :func:`lookalike.images.probe.probe`, and
+    InvalidImage when the pixels are damaged or missing.
     """
-    return np.ascontiguousarray(np.asarray(decode_image(data, limits, at_least=at_least)))
+    image, _ = decode_image(data, limits, at_least=at_least, side=side)
+    return np.ascontiguousarray(np.asarray(image))
 
 
-def decode_image(data: bytes, limits: ImageLimits, *, at_least: int | None = None) -> Image.Image:
-    """:func:`decode` as a Pillow image in mode RGB."""
+def decode_image(
+    data: bytes, limits: ImageLimits, *, at_least: int | None = None, side: Side = Side.LONGER
+) -> tuple[Image.Image, tuple[int, int]]:
+    """:func:`decode` as a Pillow image in mode RGB, and the width and height that it has unscaled."""
     with open_image(data, limits) as lazy:
-        orientation = exif_orientation(lazy)
+        orientation = exif_orientation(lazy, data)
+        width, height = lazy.size
+        image = None
         if lazy.format in ("JPEG", "MPO") and lazy.mode in ("RGB", "L"):
-            image = _jpeg(data, lazy.size, at_least)
-        else:
+            image = _jpeg(data, lazy.size, at_least, side)
+        if image is None:
             image = _by_pillow(lazy)
     transpose = _TRANSPOSES.get(orientation)
-    return image if transpose is None else image.transpose(transpose)
+    if transpose is None:
+        return image, (width, height)
+    return image.transpose(transpose), (height, width) if orientation in TURNED else (width, height)
 
 
-def _jpeg(data: bytes, size: tuple[int, int], at_least: int | None) -> Image.Image:
-    wanted = 0 if at_least is None else int(at_least * _OVERSAMPLING)
-    width, height = size
-    # The longer side decides; libjpeg-turbo picks the smallest scale that keeps both minima.
-    minima = (0, 0) if not wanted else ((0, wanted) if width >= height else (wanted, 0))
+def _jpeg(data: bytes, size: tuple[int, int], at_least: int | None, side: Side) -> Image.Image | None:
+    """None for a whole JPEG that libjpeg-turbo complains of, and that Pillow may still read."""
+    min_width, min_height = _minima(size, at_least, side)
     try:
         pixels = simplejpeg.decode_jpeg(
-            data, "RGB", fastdct=False, fastupsample=False, min_height=minima[0], min_width=minima[1], strict=True
+            data, "RGB", fastdct=False, fastupsample=False, min_height=min_height, min_width=min_width, strict=True
         )
     except ValueError as error:
         if "premature" in str(error).lower() or "not enough" in str(error).lower():
             raise InvalidImage(f"the JPEG is cut off: {error}") from error
-        with Image.open(io.BytesIO(data), formats=("JPEG",)) as lazy:
-            return _by_pillow(lazy)
+        return None
     return Image.fromarray(pixels)
+
+
+def _minima(size: tuple[int, int], at_least: int | None, side: Side) -> tuple[int, int]:
+    """The least width and height to decode; zeros decode everything, or libjpeg-turbo takes the next larger scale."""
+    if at_least is None:
+        return 0, 0
+    wanted = int(at_least * _OVERSAMPLING)
+    width_decides = (size[0] >= size[1]) is (side is Side.LONGER)
+    if (size[0] if width_decides else size[1]) < wanted * _MIN_REDUCTION:
+        return 0, 0
+    return (wanted, 0) if width_decides else (0, wanted)
 
 
 def _by_pillow(lazy: Image.Image) -> Image.Image:
@@ -73,29 +101,6 @@ def _by_pillow(lazy: Image.Image) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             lazy.load()
-            return _to_rgb(lazy)
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError, MemoryError) as error:
+            return to_rgb(lazy)
+    except PILLOW_ERRORS as error:
         raise InvalidImage(f"the image is damaged or cut off: {error}") from error
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        with_alpha = image.convert("RGBA")
-        white = Image.new("RGBA", with_alpha.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, with_alpha).convert("RGB")
-    return image.convert("RGB")
-
-
-def _to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """16-bit greys by their range of 0 to 65,535; floats in [0, 1] by that, others by their own range."""
-    numbers = np.nan_to_num(values.astype(np.float64))
-    if not np.issubdtype(values.dtype, np.floating):
-        scaled = numbers / 257.0
-    elif numbers.size and numbers.min() >= 0 and numbers.max() <= 1:
-        scaled = numbers * 255.0
-    else:
-        low, high = numbers.min(initial=0), numbers.max(initial=0)
-        scaled = (numbers - low) * (255.0 / (high - low)) if high > low else np.zeros_like(numbers)
-    return np.clip(np.round(scaled), 0, 255).astype(np.uint8)

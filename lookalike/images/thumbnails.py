@@ -19,8 +19,9 @@ def thumbnail(data: bytes, *, size: int, limits: ImageLimits) -> bytes:
     """
     if not MIN_SIZE <= size <= MAX_SIZE:
         raise InvalidRequest(f"a thumbnail's size is {MIN_SIZE} to {MAX_SIZE}, not {size}", size=size)
-    image = decode_image(data, limits, at_least=size)
-    image.thumbnail((size, size), Image.Resampling.BILINEAR)
+    image, (width, height) = decode_image(data, limits, at_least=size)
+    scale = min(1.0, size / max(width, height))
+    image = image.resize((max(1, round(width * scale)), max(1, round(height * scale))), Image.Resampling.BILINEAR)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85)
     return buffer.getvalue()

@@ -42,17 +42,21 @@ class Ledger:
 
     store: ObjectStore
 
-    def read(self, gallery: str, stage: str) -> dict[str, Failure]:
-        """The entries of one stage by image key."""
+    def entries(self, gallery: str, stage: str) -> list[Failure]:
+        """The entries of one stage in key order; several sources may each have one under the same key."""
         try:
             lines = self.store.get(keys.failures(gallery, stage)).splitlines()
         except ObjectNotFound:
-            return {}
-        return {failure.key: failure for failure in map(Failure.model_validate_json, lines)}
+            return []
+        return [Failure.model_validate_json(line) for line in lines]
+
+    def read(self, gallery: str, stage: str) -> dict[str, Failure]:
+        """The entries of one stage by image key, for stages that know no sources."""
+        return {failure.key: failure for failure in self.entries(gallery, stage)}
 
     def write(self, gallery: str, stage: str, failures: Iterable[Failure]) -> None:
         """Replaces the entries of one stage."""
-        ordered = sorted(failures, key=lambda failure: failure.key)
+        ordered = sorted(failures, key=lambda failure: (failure.key, failure.source))
         key = keys.failures(gallery, stage)
         if ordered:
             self.store.put(key, b"".join(failure.model_dump_json().encode() + b"\n" for failure in ordered))
@@ -64,5 +68,5 @@ class Ledger:
         found: list[Failure] = []
         for info in self.store.list(f"{keys.gallery_folder(gallery)}failures/"):
             stage = info.key.rpartition("/")[2].removesuffix(".jsonl")
-            found.extend(self.read(gallery, stage).values())
+            found.extend(self.entries(gallery, stage))
         return found
