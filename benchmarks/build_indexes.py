@@ -16,15 +16,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lookalike.types.ids import unpack_ids
+from lookalike.types.images import ImageRecord, Labels
 
 MAX_RATIO = 1.1
 GRACE_S = 0.1
@@ -42,6 +47,7 @@ class Build:
     library: Callable[[Embeddings, Path], None]
     module: str
     package: str
+    with_records: bool = False
 
 
 def _sklearn(embeddings_ND: Embeddings, directory: Path) -> None:
@@ -85,6 +91,58 @@ def _annoy(embeddings_ND: Embeddings, directory: Path) -> None:
     index.save(str(directory / "index"))
 
 
+def _qdrant(quantized: bool, with_payload: bool) -> Callable[[Embeddings, Path], None]:
+    def build(embeddings_ND: Embeddings, directory: Path) -> None:
+        import qdrant_edge as q
+
+        num, dimension = embeddings_ND.shape
+        config = q.EdgeConfig(
+            vectors=q.EdgeVectorParams(size=dimension, distance=q.Distance.Cosine),
+            hnsw_config=q.HnswIndexConfig(m=16, ef_construct=100, full_scan_threshold=10_000),
+            quantization_config=q.ScalarQuantizationConfig(type=q.ScalarType.Int8) if quantized else None,
+            optimizers=q.EdgeOptimizersConfig(default_segment_number=1, max_segment_size=2**32, indexing_threshold=1),
+        )
+        shard = q.EdgeShard.create(str(directory / "shard"), config)
+        ids = [UUID(bytes=identifier.tobytes()) for identifier in _ids(num)]
+        for start in range(0, num, 1000):
+            rows = range(start, min(start + 1000, num))
+            points = [
+                q.Point(
+                    ids[row],
+                    embeddings_ND[row].tolist(),
+                    {
+                        "key": f"{row}.jpg",
+                        "subcategory": f"s{row % 30}",
+                        "subcategories": [f"s{row % 30}"],
+                        "number": {"row": row},
+                    }
+                    if with_payload
+                    else None,
+                )
+                for row in rows
+            ]
+            shard.update(q.UpdateOperation.upsert_points(points))
+        if with_payload:
+            for path in ("key", "subcategory", "subcategories"):
+                shard.update(q.UpdateOperation.create_field_index(path, q.PayloadSchemaType.Keyword))
+            shard.update(q.UpdateOperation.create_field_index("number.row", q.PayloadSchemaType.Float))
+        shard.optimize()
+        shard.flush()
+        shard.close()
+
+    return build
+
+
+def _ids(num_embeddings: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(SEED).integers(0, 256, (num_embeddings, 16)).astype(np.uint8)
+
+
+def _records(ids_N16: NDArray[np.uint8]) -> Iterator[ImageRecord]:
+    for row, image_id in enumerate(unpack_ids(ids_N16)):
+        labels = Labels(subcategory=f"s{row % 30}", subcategories=(f"s{row % 30}",))
+        yield ImageRecord.model_construct(image_id=image_id, key=f"{row}.jpg", labels=labels, metadata={"row": row})
+
+
 BUILDS = {
     "exact": Build("exact", {}, _sklearn, "sklearn.neighbors", "scikit-learn"),
     "faiss-Flat": Build(
@@ -117,6 +175,9 @@ BUILDS = {
         "faiss-cpu",
     ),
     "annoy": Build("annoy", {}, _annoy, "annoy", "annoy"),
+    "qdrant": Build("qdrant", {}, _qdrant(False, False), "qdrant_edge", "qdrant-edge-py"),
+    "qdrant-SQ": Build("qdrant", {"quantization": "scalar"}, _qdrant(True, False), "qdrant_edge", "qdrant-edge-py"),
+    "qdrant-payload": Build("qdrant", {}, _qdrant(False, True), "qdrant_edge", "qdrant-edge-py", with_records=True),
 }
 
 
@@ -137,13 +198,14 @@ def _work(name: str, side: str, embeddings_file: Path) -> dict[str, float]:
     import_module(chosen.module)
     ours = backend(chosen.backend)
     embeddings_ND = np.load(embeddings_file, mmap_mode="r")
-    ids_N16 = np.zeros((len(embeddings_ND), 16), np.uint8)
+    ids_N16 = _ids(len(embeddings_ND))
+    records = partial(_records, ids_N16) if chosen.with_records else None
     with tempfile.TemporaryDirectory(dir=embeddings_file.parent) as folder:
         before_bytes = _status_bytes("VmRSS")
         started = time.perf_counter()
         if side == "ours":
             params = complete(ours.capabilities.build_params, chosen.params)
-            ours.build(BuildInput(embeddings_ND, ids_N16), Path(folder), params)
+            ours.build(BuildInput(embeddings_ND, ids_N16, records), Path(folder), params)
         else:
             chosen.library(embeddings_ND, Path(folder))
         seconds = time.perf_counter() - started
@@ -230,7 +292,7 @@ def main() -> int:
             result = _measure(name, embeddings_file, arguments.repeats)
             results.append(result)
             print(
-                f"{name:12} {result.seconds:7.2f} s, library {result.library_seconds:7.2f} s, x{result.ratio:.2f}; "
+                f"{name:14} {result.seconds:7.2f} s, library {result.library_seconds:7.2f} s, x{result.ratio:.2f}; "
                 f"peak {result.peak_bytes / 1e6:6.0f} MB of {result.allowed_bytes / 1e6:6.0f}; "
                 f"index {result.index_bytes / 1e6:6.0f} MB  {'' if result.reached else 'MISSED'}",
                 file=sys.stderr,

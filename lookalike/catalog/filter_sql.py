@@ -45,7 +45,7 @@ def _any_equal(field: str, wanted: Sequence[MetadataValue]) -> tuple[str, list[o
             case bool():
                 kind, bound = "bool", int(value)
             case int() | float():
-                kind, bound = "number", value if abs(value) < 2**53 else float(value)
+                kind, bound = "number", value
             case _:
                 kind, bound = "text", value
         tests.append("(kind = ? AND value = ?)")

@@ -19,12 +19,16 @@ class IndexFile(Document):
 
 
 class IndexIdentity(Document):
-    """What an index is made of. Equal identities give interchangeable indexes."""
+    """What an index is made of. Equal identities give interchangeable indexes.
+
+    ``version_id`` is that of the records, where the index holds them to filter by.
+    """
 
     gallery: str
     set_id: str
     backend: str
     build_params: dict[str, ParamValue]
+    version_id: str | None = None
     format_version: int = 1
 
     @property

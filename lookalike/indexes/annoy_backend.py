@@ -1,5 +1,6 @@
 """The Annoy backend: a forest of random-projection trees in one memory-mapped file."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,10 @@ class AnnoyForest:
     @property
     def dimension(self) -> int:
         return int(self._embeddings_ND.shape[1])
+
+    @property
+    def search_params(self) -> Mapping[str, ParamSpec]:
+        return _CAPABILITIES.search_params
 
     def search(
         self,

@@ -9,13 +9,13 @@ a library searches one query after another.
 
 import threading
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.indexes.port import NO_PARAMS, Index, Metric, Neighbours, Params
+from lookalike.indexes.port import NO_PARAMS, Index, Metric, Neighbours, Params, ParamSpec
 from lookalike.types.filters import Filter
 
 MAX_QUERIES = 64  # in one call; a search with more of its own is not joined with others
@@ -74,6 +74,11 @@ class BatchingIndex:
     def dimension(self) -> int:
         """See the port."""
         return self._index.dimension
+
+    @property
+    def search_params(self) -> Mapping[str, ParamSpec]:
+        """See the port."""
+        return self._index.search_params
 
     def search(
         self,

@@ -6,6 +6,7 @@ one matrix product serves a whole batch of queries, where scikit-learn's own nei
 ``NearestNeighbors``.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -69,6 +70,10 @@ class ExactIndex:
     @property
     def dimension(self) -> int:
         return int(self._embeddings_ND.shape[1])
+
+    @property
+    def search_params(self) -> Mapping[str, ParamSpec]:
+        return _CAPABILITIES.search_params
 
     def search(
         self,

@@ -1,6 +1,7 @@
 """The FAISS backend: Flat, HNSW, IVF, IVF-PQ and 8-bit scalar-quantised indexes, memory-mapped."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -20,17 +21,18 @@ _FILE = "index.faiss"
 _METRICS = {"inner_product": Metric("inner_product"), "l2": Metric("squared_euclidean")}
 _APPROXIMATE = ("HNSW", "IVF", "IVFPQ")
 _RESCORE = {"IVFPQ": 10, "SQ": 2}
+_TAKEN = {"HNSW": ("ef_search",), "IVF": ("nprobe",), "IVFPQ": ("nprobe", "rescore"), "SQ": ("rescore",)}
 _CAPABILITIES = Capabilities(
     metrics=METRICS,
     filters_natively=False,
     updates_in_place=False,
     build_params=BUILD_PARAMS,
     search_params={
-        "ef_search": ParamSpec(int, 64, "HNSW: candidates kept; others ignore it.", minimum=1, maximum=100_000),
+        "ef_search": ParamSpec(int, 64, "HNSW: candidates kept; others refuse it.", minimum=1, maximum=100_000),
         "nprobe": ParamSpec(
             int,
             None,
-            "IVF, IVFPQ: cells visited, at most nlist; others ignore it. A sixteenth, and at least 8, if not given.",
+            "IVF, IVFPQ: cells visited, at most nlist; others refuse it. A sixteenth, and at least 8, if not given.",
             minimum=1,
             maximum=1_000_000,
         ),
@@ -38,7 +40,7 @@ _CAPABILITIES = Capabilities(
             int,
             None,
             "IVFPQ, SQ: this many times k candidates are measured again on the embeddings themselves; 0: codes decide; "
-            "others ignore it. 10 for IVFPQ and 2 for SQ if not given.",
+            "others refuse it. 10 for IVFPQ and 2 for SQ if not given.",
             minimum=0,
             maximum=1000,
         ),
@@ -76,6 +78,11 @@ class FaissIndex:
     @property
     def dimension(self) -> int:
         return int(self._embeddings_ND.shape[1])
+
+    @property
+    def search_params(self) -> Mapping[str, ParamSpec]:
+        """Those of its kind."""
+        return {name: spec for name, spec in _CAPABILITIES.search_params.items() if name in _TAKEN.get(self._kind, ())}
 
     def search(
         self,

@@ -9,12 +9,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.errors import ParameterOutOfRange
+from lookalike.errors import ParameterOutOfRange, UnknownParameter
 from lookalike.indexes.port import Params, ParamSpec
 
 KINDS = ("auto", "Flat", "HNSW", "IVF", "IVFPQ", "SQ")
 METRICS = ("inner_product", "l2")
 FLAT_BELOW = 20_000  # under this a full scan takes about a millisecond and is exact
+_OF_EVERY_KIND = ("kind", "metric", "seed")
+_TAKEN = {
+    "auto": ("m", "ef_construction"),
+    "Flat": (),
+    "HNSW": ("m", "ef_construction"),
+    "IVF": ("nlist",),
+    "IVFPQ": ("nlist", "pq_m", "pq_bits"),
+    "SQ": (),
+}
 POINTS_PER_CELL = 40  # k-means wants at least 39 (faiss.ClusteringParameters.min_points_per_centroid)
 
 BUILD_PARAMS = {
@@ -27,8 +36,10 @@ BUILD_PARAMS = {
         choices=KINDS,
     ),
     "metric": ParamSpec(str, "inner_product", "inner_product, or l2 (squared euclidean).", choices=METRICS),
-    "m": ParamSpec(int, 32, "HNSW: links of a node.", minimum=2, maximum=256),
-    "ef_construction": ParamSpec(int, 100, "HNSW: candidates kept while inserting.", minimum=4, maximum=4096),
+    "m": ParamSpec(int, None, "HNSW: links of a node; 32 if not given.", minimum=2, maximum=256),
+    "ef_construction": ParamSpec(
+        int, None, "HNSW: candidates kept while inserting; 100 if not given.", minimum=4, maximum=4096
+    ),
     "nlist": ParamSpec(
         int,
         None,
@@ -44,7 +55,7 @@ BUILD_PARAMS = {
         minimum=1,
         maximum=65_536,
     ),
-    "pq_bits": ParamSpec(int, 8, "IVFPQ: bits of a code.", minimum=4, maximum=8),
+    "pq_bits": ParamSpec(int, None, "IVFPQ: bits of a code; 8 if not given.", minimum=4, maximum=8),
     "seed": ParamSpec(
         int,
         0,
@@ -70,13 +81,18 @@ class Plan:
 
 
 def plan(num_embeddings: int, dimension: int, params: Params) -> Plan:
-    """The plan for N x D embeddings. Raises ParameterOutOfRange when ``pq_m`` does not divide D."""
-    metric, pq_bits = str(params["metric"]), int(params["pq_bits"])
+    """The plan for N x D embeddings.
+
+    Raises ParameterOutOfRange when ``pq_m`` does not divide D, and UnknownParameter for a parameter that the wanted
+    kind does not take; ``auto`` takes those of the kinds that it may become.
+    """
+    _refuse_others(str(params["kind"]), params)
+    metric, pq_bits = str(params["metric"]), int(params.get("pq_bits", 8))
     if params["kind"] == "IVFPQ":
         pq_m = _pq_m(dimension, params.get("pq_m"))
     kind = _kind(str(params["kind"]), num_embeddings, pq_bits)
     if kind == "HNSW":
-        return Plan(kind, metric, m=int(params["m"]), ef_construction=int(params["ef_construction"]))
+        return Plan(kind, metric, m=int(params.get("m", 32)), ef_construction=int(params.get("ef_construction", 100)))
     if kind == "SQ":
         return Plan(kind, metric, num_training=num_embeddings)  # one pass for the ranges, without a copy
     if kind == "Flat":
@@ -88,6 +104,16 @@ def plan(num_embeddings: int, dimension: int, params: Params) -> Plan:
     if kind == "IVF":
         return Plan(kind, metric, nlist=nlist, num_training=num_training)
     return Plan(kind, metric, nlist=nlist, pq_m=pq_m, pq_bits=pq_bits, num_training=num_training)
+
+
+def _refuse_others(kind: str, params: Params) -> None:
+    refused = sorted(set(params) - set(_OF_EVERY_KIND) - set(_TAKEN[kind]))
+    if refused:
+        raise UnknownParameter(
+            f"{refused[0]} is no parameter of an index of kind {kind}, which takes: "
+            f"{', '.join((*_TAKEN[kind], *_OF_EVERY_KIND))}",
+            parameters=refused,
+        )
 
 
 def training_sample(embeddings_ND: NDArray[np.float32], num_rows: int, seed: int) -> NDArray[np.float32]:

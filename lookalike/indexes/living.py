@@ -5,6 +5,7 @@ Decision 4 of the design: indexes are immutable, galleries live. What the backen
 Shape suffixes: N base rows, M delta rows, R = N + M, Q queries, C candidates, K hits, D dimension.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lookalike.errors import DamagedArtifact, InvalidRequest
 from lookalike.indexes.candidates import CandidateSource, IndexCandidates, ScanCandidates
-from lookalike.indexes.port import NO_PARAMS, Index, Metric, Params
+from lookalike.indexes.port import NO_PARAMS, Index, Metric, Params, ParamSpec
 from lookalike.indexes.ranking import Ranked, below, beside, best, nothing, page, without
 from lookalike.indexes.rows import Embeddings, Rows
 from lookalike.indexes.similarity import cosines, rounding_slack, unit_queries
@@ -84,6 +85,11 @@ class LivingIndex:
         return self._index.metric
 
     @property
+    def search_params(self) -> Mapping[str, ParamSpec]:
+        """What :meth:`search` takes as ``params``."""
+        return self._index.search_params
+
+    @property
     def dimension(self) -> int:
         """Of every embedding and query."""
         return self._dimension
@@ -97,6 +103,11 @@ class LivingIndex:
     def num_rows(self) -> int:
         """R: base rows, deleted ones included, and delta rows; what masks and ``ids_N16`` are as long as."""
         return len(self._base.ids_N16) + len(self._delta.ids_N16)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there are neither deleted nor delta rows: what is served is what was indexed."""
+        return self.num_rows == len(self._base.ids_N16) == self._num_alive
 
     @property
     def ids_N16(self) -> NDArray[np.uint8]:
@@ -122,8 +133,8 @@ class LivingIndex:
             k: at least 1; may exceed the number of images.
             offset: hits to leave out at the front, after ordering.
             allowed_N: bool [R]; only rows where it is true can be hits.
-            native_filter: for backends that filter natively; ``allowed_N`` must say the same, unless there are
-                neither deleted nor delta rows.
+            native_filter: for backends that filter natively; ``allowed_N`` must say the same, and may be left out
+                where the index ``is_whole``.
             exclude_ids_Q16: one image id for each query that is no hit of it.
             min_similarity: hits below it, as float32, are left out.
             params: of the backend, validated and complete.
@@ -173,7 +184,7 @@ class LivingIndex:
     def _parts(self, allowed_N: NDArray[np.bool_] | None, native_filter: Filter | None) -> list[_Part]:
         num_base = len(self._base.ids_N16)
         if allowed_N is None:
-            if native_filter is not None and self.num_images != num_base:
+            if native_filter is not None and not self.is_whole:
                 raise ValueError("with deleted or delta rows native_filter needs allowed_N beside it")
             of_base: CandidateSource = IndexCandidates(
                 self._index, self._alive_N, self._num_alive, native_filter=native_filter

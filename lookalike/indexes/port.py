@@ -104,6 +104,11 @@ class Index(Protocol):
     @property
     def dimension(self) -> int: ...
 
+    @property
+    def search_params(self) -> Mapping[str, ParamSpec]:
+        """Those of its backend's search parameters that this kind of index takes; others are refused."""
+        ...
+
     def search(
         self,
         queries_QD: NDArray[np.float32],

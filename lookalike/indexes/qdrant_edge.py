@@ -1,54 +1,33 @@
-"""Qdrant's own engine in this process (``qdrant-edge-py``).
+"""Qdrant's own engine in this process (``qdrant-edge-py``). A point's id is the image's UUID.
 
-The engine opens files for writing even where it only reads, and two processes must not share a folder, so an
-artifact is opened from a private copy that goes away with the index. A point's id is the image's UUID.
+Everything goes into one immutable segment with its graph and payload indexes, whatever the size; up to
+``FULL_SCAN_KB`` of embeddings the engine compares all instead of using the graph.
 """
 
 import shutil
 import tempfile
-import uuid
 import weakref
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import DamagedArtifact, MissingExtra
 from lookalike.indexes.artifact import FILE_NAME, read_artifact, write_artifact
-from lookalike.indexes.port import (
-    NO_PARAMS,
-    BuildInput,
-    Capabilities,
-    Index,
-    Metric,
-    Neighbours,
-    Params,
-    ParamSpec,
-)
-from lookalike.indexes.scan import complete_short, no_neighbours
-from lookalike.types.filters import Filter
-from lookalike.types.ids import as_keys
+from lookalike.indexes.mapped import let_go
+from lookalike.indexes.port import BuildInput, Index, Params
+from lookalike.indexes.qdrant_files import SHARD, shrink, unfold
+from lookalike.indexes.qdrant_filters import Vocabulary
+from lookalike.indexes.qdrant_index import Hits, QdrantIndex
+from lookalike.indexes.qdrant_params import DEFAULT_OVERSAMPLING, FULL_SCAN_KB, METRICS, capabilities, compression_of
+from lookalike.indexes.qdrant_payload import PayloadFields, payloads
 
-_UPSERTED = 1000  # points in one operation
-_MAX_IDS = 2000  # a filter by ids beyond this costs more than an exact scan of the allowed rows
-_METRICS = {"cosine": Metric("cosine"), "dot": Metric("inner_product")}
-_CAPABILITIES = Capabilities(
-    metrics=tuple(_METRICS),
-    filters_natively=False,
-    updates_in_place=False,
-    build_params={
-        "metric": ParamSpec(str, "cosine", "Distance of the points.", choices=tuple(_METRICS)),
-        "m": ParamSpec(int, 16, "Edges of a node of the HNSW graph.", 2, 128),
-        "ef_construct": ParamSpec(int, 100, "Candidates while the graph is built.", 4, 2000),
-        "quantization": ParamSpec(str, "none", "8-bit copies for the graph search.", choices=("none", "scalar")),
-    },
-    search_params={
-        "ef_search": ParamSpec(int, 128, "Candidates of the graph search (hnsw_ef).", 1, 10_000),
-        "exact": ParamSpec(bool, False, "Every point is compared instead of the graph searched."),
-    },
-)
+_UPSERTED_VALUES = 2**19  # values of embeddings in one operation; each is a Python float for a moment
+_ONE_SEGMENT_KB = 2**32
 
 
 def _engine() -> ModuleType:
@@ -60,148 +39,190 @@ def _engine() -> ModuleType:
     return module
 
 
-class QdrantShard:
-    """An opened shard. Implements :class:`lookalike.indexes.port.Index`."""
+class EdgeVocabulary:
+    """The engine's conditions."""
 
-    def __init__(
-        self,
-        engine: ModuleType,
-        shard: Any,
-        metric: Metric,
-        embeddings_ND: NDArray[np.float32],
-        ids_N16: NDArray[np.uint8],
-    ) -> None:
-        self._engine = engine
+    def __init__(self, engine: ModuleType) -> None:
+        self._q = engine
+
+    def filter(self, *, must: Sequence[Any] = (), should: Sequence[Any] = (), must_not: Sequence[Any] = ()) -> Any:
+        """See :class:`~lookalike.indexes.qdrant_filters.Vocabulary`, also for the others."""
+        given = {"must": must, "should": should, "must_not": must_not}
+        return self._q.Filter(**{name: list(conditions) for name, conditions in given.items() if conditions})
+
+    def texts(self, path: str, values: Sequence[str]) -> Any:
+        match = self._q.MatchValue(values[0]) if len(values) == 1 else self._q.MatchAny(list(values))
+        return self._q.FieldCondition(path, match=match)
+
+    def between(self, path: str, bounds: dict[str, float]) -> Any:
+        return self._q.FieldCondition(path, range=self._q.RangeFloat(**bounds))
+
+    def ids(self, identifiers: Sequence[UUID]) -> Any:
+        return self._q.HasIdCondition(set(identifiers))
+
+
+class _Shard:
+    """An opened shard. Implements :class:`lookalike.indexes.qdrant_index.Engine`."""
+
+    def __init__(self, engine: ModuleType, shard: Any, quantization: str) -> None:
+        self._q = engine
         self._shard = shard
-        self._metric = metric
-        self._embeddings_ND = embeddings_ND
-        keys = as_keys(ids_N16)
-        self._order = np.argsort(keys)
-        self._sorted_keys = keys[self._order]
-        self._ids_N16 = ids_N16
+        self.quantization = quantization
+        self._vocabulary = EdgeVocabulary(engine)
 
     @property
-    def metric(self) -> Metric:
-        return self._metric
+    def vocabulary(self) -> Vocabulary:
+        return self._vocabulary
 
-    @property
-    def num_embeddings(self) -> int:
-        return len(self._embeddings_ND)
-
-    @property
-    def dimension(self) -> int:
-        return int(self._embeddings_ND.shape[1])
-
-    def search(
-        self,
-        queries_QD: NDArray[np.float32],
-        k: int,
-        *,
-        allowed_N: NDArray[np.bool_] | None = None,
-        native_filter: Filter | None = None,
-        params: Params = NO_PARAMS,
-    ) -> Neighbours:
-        """See the port. A mask that the engine is not given as ids is answered by an exact scan."""
-        found = no_neighbours(len(queries_QD), k)
-        condition = self._condition(allowed_N)
-        if self.num_embeddings and (allowed_N is None or condition is not None):
-            q = self._engine
-            # The engine refuses an ef below the number of hits only by returning fewer.
-            options = q.SearchParams(
-                hnsw_ef=max(int(params.get("ef_search", 128)), k), exact=bool(params.get("exact", False))
-            )
-            for row, query_D in enumerate(queries_QD):
-                request = q.QueryRequest(
-                    limit=min(k, self.num_embeddings),
-                    query=q.Query.Nearest(query_D.tolist()),
-                    filter=condition,
-                    params=options,
+    def nearest(
+        self, queries_QD: NDArray[np.float32], limit: int, condition: Any, params: Params, *, exact: bool
+    ) -> Sequence[Hits]:
+        """See :class:`~lookalike.indexes.qdrant_index.Engine`."""
+        q = self._q
+        exact = exact or bool(params.get("exact", False))
+        quantized = q.QuantizationSearchParams(
+            ignore=exact,
+            rescore=bool(params.get("rescore", True)),
+            oversampling=float(params.get("oversampling", DEFAULT_OVERSAMPLING.get(self.quantization, 1.0))),
+        )
+        # With an ef below the limit the engine returns fewer.
+        options = q.SearchParams(
+            hnsw_ef=max(int(params.get("ef_search", 128)), limit),
+            exact=exact,
+            quantization=None if self.quantization == "none" else quantized,
+        )
+        return [
+            _hits(
+                self._shard.query(
+                    q.QueryRequest(
+                        limit=limit, query=q.Query.Nearest(query_D.tolist()), filter=condition, params=options
+                    )
                 )
-                self._fill(found, row, self._shard.query(request))
-        return complete_short(found, self._metric, queries_QD, self._embeddings_ND, allowed_N)
+            )
+            for query_D in queries_QD
+        ]
 
-    def close(self) -> None:
-        """The shard is closed when the index is collected, so that no search under way loses it."""
 
-    def _condition(self, allowed_N: NDArray[np.bool_] | None) -> Any:
-        if allowed_N is None:
-            return None
-        for name, chosen in (("must", allowed_N), ("must_not", ~allowed_N)):
-            rows = np.flatnonzero(chosen)
-            if 0 < rows.size <= _MAX_IDS:
-                identifiers = {uuid.UUID(bytes=self._ids_N16[row].tobytes()) for row in rows}
-                return self._engine.Filter(**{name: [self._engine.HasIdCondition(identifiers)]})
-        return None
+def _hits(points: list[Any]) -> Hits:
+    return b"".join(point.id.bytes for point in points), [point.score for point in points]
 
-    def _fill(self, found: Neighbours, row: int, points: list[Any]) -> None:
-        if not points:
-            return
-        packed = np.frombuffer(b"".join(uuid.UUID(str(point.id)).bytes for point in points), np.uint8).reshape(-1, 16)
-        rows = self._order[np.searchsorted(self._sorted_keys, as_keys(packed))]
-        scores = np.array([point.score for point in points], np.float32)
-        distances = 1 - scores if self._metric.name == "cosine" else -scores
-        order = np.lexsort((rows, distances))
-        found.rows_QK[row, : len(rows)] = rows[order]
-        found.distances_QK[row, : len(rows)] = distances[order]
+
+class _NoShard:
+    """What stands for the shard of no embeddings: there is nothing to open, and it is never asked."""
+
+    def __init__(self, vocabulary: Vocabulary, quantization: str) -> None:
+        self.vocabulary = vocabulary
+        self.quantization = quantization
+
+    def nearest(
+        self, queries_QD: NDArray[np.float32], limit: int, condition: Any, params: Params, *, exact: bool
+    ) -> Sequence[Hits]:
+        """Nothing."""
+        return [(b"", [])] * len(queries_QD)
 
 
 class QdrantEdgeBackend:
     """Qdrant without a server."""
 
     name = "qdrant"
-    capabilities = _CAPABILITIES
+    capabilities = capabilities("process")
 
     def build(self, source: BuildInput, directory: Path, params: Params) -> None:
-        """Upserts in batches, then lets the engine build its graph."""
+        """Upserts in batches, then lets the engine build one segment with its graph and payload indexes."""
         q = _engine()
+        compression_of(params)
         num_embeddings, dimension = source.embeddings_ND.shape
-        shard = q.EdgeShard.create(str(directory / "shard"), _config(q, dimension, params))
-        try:
-            for start in range(0, num_embeddings, _UPSERTED):
-                rows = source.embeddings_ND[start : start + _UPSERTED]
-                ids_n16 = source.ids_N16[start : start + _UPSERTED]
-                points = [
-                    q.Point(uuid.UUID(bytes=identifier.tobytes()), embedding.tolist())
-                    for identifier, embedding in zip(ids_n16, rows, strict=True)
-                ]
-                shard.update(q.UpdateOperation.upsert_points(points))
-            shard.optimize()
-            shard.flush()
-        finally:
-            shard.close()
-        write_artifact(directory, self.name, (num_embeddings, dimension), dict(params))
+        fields = PayloadFields()
+        files: tuple[str, ...] = ()
+        if num_embeddings:
+            shard = q.EdgeShard.create(str(directory / SHARD), _config(q, dimension, params))
+            try:
+                for points in _points(q, source, fields):
+                    shard.update(q.UpdateOperation.upsert_points(points))
+                    let_go(source.embeddings_ND)
+                kinds = {"keyword": q.PayloadSchemaType.Keyword, "float": q.PayloadSchemaType.Float}
+                for path, kind in fields.indexed.items():
+                    shard.update(q.UpdateOperation.create_field_index(path, kinds[kind]))
+                shard.optimize()
+                shard.flush()
+            finally:
+                shard.close()
+            files = shrink(directory)
+        built = {**params, "filterable": source.records is not None, "inexact": " ".join(sorted(fields.inexact))}
+        write_artifact(directory, self.name, (num_embeddings, dimension), built, files)
 
     def open(self, directory: Path, embeddings_ND: NDArray[np.float32], ids_N16: NDArray[np.uint8]) -> Index:
-        """Loads a private copy. Raises DamagedArtifact."""
+        """Opens a private view of the artifact: its large files are mapped, not copied. Raises DamagedArtifact."""
         q = _engine()
-        built = read_artifact(directory, self.name, (embeddings_ND.shape[0], embeddings_ND.shape[1])).built
-        metric = _METRICS.get(str(built.get("metric")))
+        artifact = read_artifact(directory, self.name, (embeddings_ND.shape[0], embeddings_ND.shape[1]))
+        built = artifact.built
+        metric = METRICS.get(str(built.get("metric")))
         if metric is None:
             raise DamagedArtifact(f"{FILE_NAME} names an unknown metric", metric=built.get("metric"))
-        private = Path(tempfile.mkdtemp(prefix="lookalike-qdrant-"))
-        try:
-            shutil.copytree(directory / "shard", private / "shard")
-            shard = q.EdgeShard.load(str(private / "shard"))
-        except (OSError, shutil.Error, RuntimeError, ValueError) as error:
-            shutil.rmtree(private, ignore_errors=True)
-            raise DamagedArtifact("qdrant cannot read the index", reason=str(error)[:500]) from error
-        index = QdrantShard(q, shard, metric, np.asarray(embeddings_ND), np.asarray(ids_N16))
-        weakref.finalize(index, _drop, shard, private)
-        return index
+        if built.get("location") != "process":
+            raise DamagedArtifact("an index on a Qdrant server, or of an older format: build it again")
+        inexact = frozenset(str(built.get("inexact", "")).split()) if built.get("filterable") else None
+        quantization = str(built.get("quantization"))
+        if not len(embeddings_ND):
+            return QdrantIndex(_NoShard(EdgeVocabulary(q), quantization), metric, embeddings_ND, ids_N16, inexact)
+        shard = _load(q, directory)
+        if shard.info().points_count != len(embeddings_ND):
+            shard.close()
+            raise DamagedArtifact(f"the shard does not hold {len(embeddings_ND)} points")
+        engine = _Shard(q, shard, quantization)
+        # Closed when the index is collected, so that no search under way loses it.
+        weakref.finalize(engine, shard.close)
+        return QdrantIndex(engine, metric, embeddings_ND, ids_N16, inexact)
+
+
+def _points(q: ModuleType, source: BuildInput, fields: PayloadFields) -> Iterator[list[Any]]:
+    num_embeddings, dimension = source.embeddings_ND.shape
+    step = max(1, _UPSERTED_VALUES // dimension)
+    said = None if source.records is None else payloads(source.records(), fields)
+    for start in range(0, num_embeddings, step):
+        rows = zip(source.ids_N16[start : start + step], source.embeddings_ND[start : start + step], strict=True)
+        yield [
+            q.Point(UUID(bytes=identifier.tobytes()), embedding.tolist(), None if said is None else next(said))
+            for identifier, embedding in rows
+        ]
 
 
 def _config(q: ModuleType, dimension: int, params: Params) -> Any:
     distance = q.Distance.Cosine if params["metric"] == "cosine" else q.Distance.Dot
-    quantized = params["quantization"] == "scalar"
     return q.EdgeConfig(
         vectors=q.EdgeVectorParams(size=dimension, distance=distance),
         hnsw_config=q.HnswIndexConfig(
-            m=int(params["m"]), ef_construct=int(params["ef_construct"]), full_scan_threshold=10_000
+            m=int(params["m"]), ef_construct=int(params["ef_construct"]), full_scan_threshold=FULL_SCAN_KB
         ),
-        quantization_config=q.ScalarQuantizationConfig(type=q.ScalarType.Int8) if quantized else None,
+        quantization_config=_quantization(q, params),
+        optimizers=q.EdgeOptimizersConfig(
+            default_segment_number=1, max_segment_size=_ONE_SEGMENT_KB, indexing_threshold=1
+        ),
+        wal_enabled=False,  # an artifact is complete or not there: nothing is ever replayed
     )
 
 
-def _drop(shard: Any, folder: Path) -> None:
-    shard.close()
-    shutil.rmtree(folder, ignore_errors=True)
+def _quantization(q: ModuleType, params: Params) -> Any:
+    match params["quantization"]:
+        case "scalar":
+            return q.ScalarQuantizationConfig(type=q.ScalarType.Int8)
+        case "product":
+            ratio = getattr(q.CompressionRatio, compression_of(params).upper())
+            return q.ProductQuantizationConfig(compression=ratio)
+        case "binary":
+            return q.BinaryQuantizationConfig()
+        case _:
+            return None
+
+
+def _load(q: ModuleType, directory: Path) -> Any:
+    private = Path(tempfile.mkdtemp(prefix="lookalike-qdrant-"))
+    try:
+        shard = unfold(directory, private)
+        try:
+            return q.EdgeShard.load(str(shard))
+        except Exception as error:  # the engine has no class of its own
+            raise DamagedArtifact("qdrant cannot read the index", reason=str(error)[:500]) from error
+    finally:
+        # What is mapped stays mapped; without its folder nothing is left behind, however this process ends.
+        shutil.rmtree(private, ignore_errors=True)

@@ -1,6 +1,6 @@
 """The search parameters that reach a wanted knn recall@k at the lowest latency, found by measuring.
 
-Searched are the integer parameters that a backend declares: each is an effort (``ef_search``, ``nprobe``,
+Searched are the integer parameters that the index takes: each is an effort (``ef_search``, ``nprobe``,
 ``search_k``), so recall rises with it and the least value that suffices is the fastest. Others keep their
 defaults. Everything is measured as callers search, through a living index, one query at a time for latency.
 """
@@ -71,7 +71,6 @@ class _Sample:
 
 
 def tune(
-    backend: Backend,
     index: Index,
     base: Embeddings,
     *,
@@ -85,7 +84,6 @@ def tune(
     """Tunes the search parameters of an opened index on its own gallery.
 
     Args:
-        backend: the one that opened ``index``; declares the parameters.
         index: opened over ``base``, which holds at least one row.
         base: the embedding set.
         target_knn_recall: in (0, 1], of ``k`` neighbours.
@@ -98,7 +96,7 @@ def tune(
     embeddings_ND = np.asarray(base.embeddings_ND)
     living = LivingIndex(index, base, Embeddings.none(index.dimension))
     sample = _Sample.draw(embeddings_ND, k, num_queries, seed)
-    specs = backend.capabilities.search_params
+    specs = index.search_params
 
     def measure(given: Params) -> Trial:
         params = complete(specs, given)
@@ -159,7 +157,6 @@ def tune_builds(
         try:
             reports.append(
                 tune(
-                    backend,
                     index,
                     base,
                     target_knn_recall=target_knn_recall,

@@ -59,6 +59,19 @@ def describe_backends(backend: Callable[[str], Backend], names: Sequence[str]) -
     return found
 
 
+def installed(backend: Callable[[str], Backend], names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Which of ``names`` can be built here, and why the others can't."""
+    present, missing = [], {}
+    for name in names:
+        try:
+            backend(name)
+        except MissingExtra as error:
+            missing[name] = error.message
+        else:
+            present.append(name)
+    return present, missing
+
+
 def _described(specs: Mapping[str, ParamSpec]) -> dict[str, ParamDescription]:
     return {
         name: ParamDescription(

@@ -40,8 +40,13 @@ def build(
     records by image_id for backends that filter natively. Raises UnknownParameter or ParameterOutOfRange.
     """
     checked = complete(backend.capabilities.build_params, params or {})
+    with_records = records if backend.capabilities.filters_natively else None
     identity = IndexIdentity(
-        gallery=embedding_set.gallery, set_id=embedding_set.set_id, backend=backend.name, build_params=checked
+        gallery=embedding_set.gallery,
+        set_id=embedding_set.set_id,
+        backend=backend.name,
+        build_params=checked,
+        version_id=embedding_set.version_id if with_records else None,
     )
     present = indexes.find(embedding_set.gallery, identity.index_id)
     if present is not None:
@@ -50,7 +55,7 @@ def build(
     source = BuildInput(
         matrix.embeddings_ND,
         matrix.ids_N16,
-        _in_row_order(matrix, records) if records and backend.capabilities.filters_natively else None,
+        None if with_records is None else _in_row_order(matrix, with_records),
     )
     folder = artifacts.scratch()
     try:

@@ -1,7 +1,7 @@
 """A query -> hits, through whichever model and backend it names. The one way that everything searches."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from lookalike.indexes.params import complete
 from lookalike.pipeline.served import ServedGallery, ServedIndex, default_backend
 from lookalike.types.filters import Filter
 from lookalike.types.ids import pack_ids, parse_image_id, sha256_hex
+from lookalike.types.images import ImageRecord
 from lookalike.types.search import Hit, SearchOptions, SearchRequest, SearchResponse
 
 
@@ -33,7 +34,7 @@ class QueryParts:
 def nearest(
     served: ServedGallery,
     index: ServedIndex,
-    queries_QD: NDArray[np.float32],
+    queries_QD: NDArray[np.floating],
     k: int,
     *,
     offset: int = 0,
@@ -47,14 +48,17 @@ def nearest(
     Parameters that are not given are the tuned ones of this index, else the backend's defaults.
     """
     tuned = dict(index.tuned.params) if index.tuned else {}
-    checked = complete(index.backend.capabilities.search_params, {**tuned, **(params or {})})
-    allowed = None if condition is None else index.mask(condition, served.table.matching)
+    checked = complete(index.living.search_params, {**tuned, **(params or {})})
+    native = condition if index.filters_natively else None
+    # Where all that is served is in the index as it was built, the backend's own filter says everything.
+    alone = native is not None and index.living.is_whole
+    allowed = None if condition is None or alone else index.mask(condition, served.table.matching)
     return index.living.search(
         queries_QD,
         k,
         offset=offset,
         allowed_N=allowed,
-        native_filter=condition if index.filters_natively else None,
+        native_filter=native,
         exclude_ids_Q16=exclude_ids_Q16,
         min_similarity=min_similarity,
         params=checked,
@@ -69,8 +73,8 @@ def search(
     Raises InvalidRequest, IndexNotFound, ImageNotFound, InvalidImage, InvalidEmbedding, UrlRefused,
     UrlUnreachable, UnknownParameter, ParameterOutOfRange.
     """
-    clock = _Clock()
-    _check_one_query(request, image)
+    clock = Clock()
+    check_one_query(request, image)
     entry = live_model(served.live, served.live.gallery, request.model)
     backend = default_backend(entry, request.backend, parts.preferred_backend)
     entry, index = served.index(entry.model, backend)
@@ -88,14 +92,16 @@ def search(
         params=request.params,
     )
     clock.stop("search")
-    hits = _hits(served, index, ranked, request)
+    hits = hits_of(served, index, ranked, request)
     clock.stop("records")
     return SearchResponse(
         model=entry.model, backend=backend, index=index.manifest.index_id, took_ms=clock.took_ms(), hits=hits
     )
 
 
-class _Clock:
+class Clock:
+    """Milliseconds by stage: each from the end of the one before."""
+
     def __init__(self) -> None:
         self._started = self._last = time.perf_counter()
         self._took: dict[str, float] = {}
@@ -109,7 +115,8 @@ class _Clock:
         return {**self._took, "total": round((self._last - self._started) * 1000, 3)}
 
 
-def _check_one_query(request: SearchRequest, image: bytes | None) -> None:
+def check_one_query(request: SearchRequest, image: bytes | None) -> None:
+    """Raises InvalidRequest unless exactly one thing is searched for."""
     given = [
         name
         for name, value in (
@@ -135,17 +142,13 @@ def _query(
     request: SearchRequest,
     parts: QueryParts,
     image: bytes | None,
-    clock: _Clock,
-) -> tuple[NDArray[np.float32], str | None]:
+    clock: Clock,
+) -> tuple[NDArray[np.floating], str | None]:
     """The query's embedding ``[1, D]`` and, where it is an image of this gallery, its image_id."""
     if request.embedding is not None:
-        return _given(request.embedding, index.manifest.dimension), None
+        return given_embedding(request.embedding, index.manifest.dimension), None
     if request.image_id is not None:
-        identifier = parse_image_id(request.image_id)
-        stored = index.living.embedding(identifier)
-        if stored is None:
-            raise ImageNotFound(f"{served.live.gallery!r} has no image {identifier}", image_id=identifier)
-        return stored.reshape(1, -1), identifier
+        return stored_embedding(served, index, request.image_id)
     data = image if image is not None else parts.fetch(str(request.image_url))
     embedder = parts.embedder(model)
     manifest = embedder.manifest
@@ -157,8 +160,9 @@ def _query(
     return embedding, own
 
 
-def _given(values: list[float], dimension: int) -> NDArray[np.float32]:
-    query = np.asarray([values], dtype=np.float32)
+def given_embedding(values: list[float], dimension: int) -> NDArray[np.float64]:
+    """A client's embedding as ``[1, D]``. Raises InvalidEmbedding for another dimension."""
+    query = np.asarray([values], dtype=np.float64)
     if query.shape[1] != dimension:
         raise InvalidEmbedding(
             f"the embedding has {query.shape[1]} numbers, this index {dimension}", dimension=dimension
@@ -166,12 +170,35 @@ def _given(values: list[float], dimension: int) -> NDArray[np.float32]:
     return query
 
 
-def _hits(served: ServedGallery, index: ServedIndex, ranked: Ranked, options: SearchOptions) -> list[Hit]:
-    rows = ranked.rows_QK[0]
+def stored_embedding(served: ServedGallery, index: ServedIndex, image_id: str) -> tuple[NDArray[np.float32], str]:
+    """The embedding ``[1, D]`` of an image of the gallery, and its image_id. Raises InvalidRequest, ImageNotFound."""
+    identifier = parse_image_id(image_id)
+    stored = index.living.embedding(identifier)
+    if stored is None:
+        raise ImageNotFound(f"{served.live.gallery!r} has no image {identifier}", image_id=identifier)
+    return stored.reshape(1, -1), identifier
+
+
+def hits_of(
+    served: ServedGallery, index: ServedIndex, ranked: Ranked, options: SearchOptions, query: int = 0
+) -> list[Hit]:
+    """The hits of one query of ``ranked`` with their records."""
+    rows = ranked.rows_QK[query]
     rows = rows[rows >= 0]
+    identifiers = [index.living.ids_N16[row].tobytes() for row in rows]
+    return made_hits(index, ranked, options, query, identifiers, served.table.get(identifiers))
+
+
+def made_hits(
+    index: ServedIndex,
+    ranked: Ranked,
+    options: SearchOptions,
+    query: int,
+    identifiers: Sequence[bytes],
+    records: Mapping[bytes, ImageRecord],
+) -> list[Hit]:
+    """One query's hits from ``records`` that hold at least its ``identifiers``."""
     living = index.living
-    identifiers = [living.ids_N16[row].tobytes() for row in rows]
-    records = served.table.get(identifiers)
     hits = []
     for position, identifier in enumerate(identifiers):
         record = records.get(identifier)
@@ -185,8 +212,8 @@ def _hits(served: ServedGallery, index: ServedIndex, ranked: Ranked, options: Se
                 key=record.key,
                 labels=record.labels,
                 metadata=record.metadata,
-                similarity=float(ranked.similarities_QK[0, position]),
-                distance=float(ranked.distances_QK[0, position]),
+                similarity=float(ranked.similarities_QK[query, position]),
+                distance=float(ranked.distances_QK[query, position]),
                 embedding=None if embedding is None else [float(value) for value in embedding],
             )
         )

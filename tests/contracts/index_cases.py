@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from lookalike.indexes.params import complete
 from lookalike.indexes.port import Backend, BuildInput, Index, Neighbours
 from lookalike.indexes.registry import backend
+from lookalike.types.filters import Filter
 from lookalike.types.ids import pack_ids, unpack_ids
-from lookalike.types.images import ImageRecord
+from lookalike.types.images import ImageRecord, Labels
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Case:
 
     ``num_embeddings`` is the size of its main gallery; ``recall_floor`` the least knn recall@10 on it against
     exact search in float64; ``distance_atol`` how far its distances may be from its metric's own figures.
+    ``filters_natively`` says what its capabilities must say.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Case:
     recall_floor: float = 1.0
     distance_atol: float = 2e-5
     is_artifact: bool = True
+    filters_natively: bool = False
 
 
 def _registered(name: str) -> Backend:
@@ -86,9 +89,16 @@ def _cases() -> Iterator[Case]:
         tolerance = 1e-3 if metric == "angular" else 2e-5
         yield Case(f"annoy-{metric}", annoy, {"metric": metric, "n_trees": 20}, {}, 12_000, 0.95, tolerance)
     edge = partial(_qdrant, "qdrant_edge", "QdrantEdgeBackend")
-    yield Case("qdrant-edge", edge, recall_floor=0.95)
-    yield Case("qdrant-local", _qdrant_local, num_embeddings=600, is_artifact=False)
-    yield Case("qdrant-server", _qdrant_server, recall_floor=0.95, is_artifact=False)
+    native = partial(Case, filters_natively=True)
+    yield native("qdrant-edge", edge, recall_floor=0.95)
+    yield native("qdrant-edge-dot", edge, {"metric": "dot"}, recall_floor=0.95)
+    for quantization, floor in (("scalar", 0.95), ("product", 0.8), ("binary", 0.4)):
+        build = {"quantization": quantization, **({"compression": "x4"} if quantization == "product" else {})}
+        yield native(f"qdrant-edge-{quantization}", edge, build, {"oversampling": 20.0}, recall_floor=floor)
+    codes = {"rescore": False, "oversampling": 1.0}
+    yield native("qdrant-edge-codes", edge, {"quantization": "scalar"}, codes, 12_000, 0.8, 0.05)
+    yield native("qdrant-local", _qdrant_local, num_embeddings=600, is_artifact=False)
+    yield native("qdrant-server", _qdrant_server, recall_floor=0.95, is_artifact=False)
 
 
 CASES = {case.name: case for case in _cases()}
@@ -108,10 +118,19 @@ def image_ids(num_embeddings: int) -> NDArray[np.uint8]:
     return pack_ids(str(uuid.uuid5(uuid.NAMESPACE_OID, str(row))) for row in range(num_embeddings))
 
 
-def _records(ids_N16: NDArray[np.uint8]) -> Iterator[ImageRecord]:
+def records_of(ids_N16: NDArray[np.uint8]) -> Iterator[ImageRecord]:
+    """Records of the rows: labels and metadata that leave large and small shares, by row."""
     for row, image_id in enumerate(unpack_ids(ids_N16)):
         yield ImageRecord(
-            image_id=image_id, key=f"{row}.png", sha256="0" * 64, size_bytes=1, width=1, height=1, format="png"
+            image_id=image_id,
+            key=f"{row}.png",
+            sha256="0" * 64,
+            size_bytes=1,
+            width=1,
+            height=1,
+            format="png",
+            labels=Labels.single(("cat", "dog", "cow")[row % 3], "animal"),
+            metadata={"row": row, "even": row % 2 == 0, "tens": str(row // 10)},
         )
 
 
@@ -123,7 +142,7 @@ def built(case: Case, directory: Path, embeddings_ND: NDArray[np.float32]) -> In
     ids_N16 = image_ids(len(mapped_ND))
     maker = case.make()
     params = complete(maker.capabilities.build_params, case.build)
-    maker.build(BuildInput(mapped_ND, ids_N16, lambda: _records(ids_N16)), directory, params)
+    maker.build(BuildInput(mapped_ND, ids_N16, lambda: records_of(ids_N16)), directory, params)
     return maker.open(directory, mapped_ND, ids_N16)
 
 
@@ -133,10 +152,12 @@ def search(
     queries_QD: NDArray[np.float32],
     k: int,
     allowed_N: NDArray[np.bool_] | None = None,
+    native_filter: Filter | None = None,
 ) -> Neighbours:
-    """A search with the case's parameters."""
-    params = complete(case.make().capabilities.search_params, case.search)
-    return index.search(queries_QD, k, allowed_N=allowed_N, params=params)
+    """A search with the case's parameters, as far as a gallery of this size takes them: a small one may be Flat."""
+    taken = {name: value for name, value in case.search.items() if name in index.search_params}
+    params = complete(index.search_params, taken)
+    return index.search(queries_QD, k, allowed_N=allowed_N, native_filter=native_filter, params=params)
 
 
 def search_elsewhere(

@@ -1,5 +1,6 @@
 """What every backend promises (lookalike/indexes/port.py), on every configuration of index_cases.py."""
 
+import json
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -8,16 +9,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from index_cases import CASES, Case, built, clustered, image_ids, search, search_elsewhere
+from index_cases import CASES, Case, built, clustered, image_ids, records_of, search, search_elsewhere
 from numpy.typing import NDArray
 
 from lookalike.errors import DamagedArtifact, ParameterOutOfRange, UnknownParameter
 from lookalike.indexes.distances import pair_distances
 from lookalike.indexes.params import complete
 from lookalike.indexes.port import Index, Neighbours
+from lookalike.types.filters import matches, parse_filter
 
 DIMENSION = 16
 K = 10
+
+# qdrant-client's local mode says that it has no payload indexes and takes no search parameters.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Payload indexes have no effect"),
+    pytest.mark.filterwarnings("ignore:Local mode performs exact"),
+]
 
 
 @dataclass(frozen=True)
@@ -115,6 +123,55 @@ def test_only_allowed_rows_are_returned_and_as_many_as_exist(main: Main, share: 
     assert allowed_N[found.rows_QK[:, :num_expected]].all()
     if num_expected == K:
         _check_recall(main, found, allowed_N)
+
+
+FILTERS = [
+    {"field": "subcategory", "equals": "dog"},  # a third
+    {"field": "metadata.tens", "equals": "3"},  # ten
+    {"field": "key", "any_of": ["7.png", "8.png", "none.png"]},
+    {"field": "metadata.row", "range": {"gte": 100, "lt": 350}},
+    {"not": {"field": "metadata.row", "range": {"lt": 20}}},  # nearly all
+    {"all": [{"field": "metadata.even", "equals": True}, {"field": "label", "any_of": ["cat", "cow"]}]},
+    {"any": [{"field": "metadata.row", "equals": 5}, {"field": "supercategory", "equals": "animal"}]},  # all
+    {"field": "metadata.row", "equals": "5"},  # none: a string is no number
+]
+
+
+NATIVE = {name: case for name, case in CASES.items() if case.filters_natively}
+natively = pytest.mark.parametrize("case", NATIVE.values(), ids=NATIVE.keys(), indirect=True)
+
+
+def test_whether_it_filters_natively_is_declared(case: Case) -> None:
+    assert case.make().capabilities.filters_natively == case.filters_natively
+
+
+@natively
+@pytest.mark.parametrize("beside", ["no mask", "the same mask", "a mask of fewer"])
+@pytest.mark.parametrize("said", FILTERS, ids=lambda said: json.dumps(said))
+def test_a_native_filter_gives_what_its_mask_would(main: Main, said: object, beside: str) -> None:
+    """Only rows that match, as many as there are up to k, and as near as those of any search."""
+    condition = parse_filter(said)
+    records = records_of(image_ids(len(main.embeddings_ND)))
+    allowed_N = np.array([matches(condition, record) for record in records])
+    if beside == "a mask of fewer":
+        allowed_N &= np.random.default_rng(12).random(len(allowed_N)) < 0.6
+    given = None if beside == "no mask" else allowed_N
+    found = search(main.case, main.index, main.queries_QD, K, given, condition)
+    num_expected = min(K, int(allowed_N.sum()))
+    _check_form(found, 24, K, num_expected)
+    assert allowed_N[found.rows_QK[:, :num_expected]].all()
+    if num_expected == K:
+        _check_recall(main, found, allowed_N)
+
+
+@natively
+def test_a_native_filter_finds_more_than_a_graph_search_looks_at(main: Main) -> None:
+    """All that match are found, however many are asked for."""
+    condition = parse_filter({"field": "subcategory", "equals": "cat"})
+    num_expected = -(-len(main.embeddings_ND) // 3)
+    found = search(main.case, main.index, main.queries_QD[:1], len(main.embeddings_ND), None, condition)
+    _check_form(found, 1, len(main.embeddings_ND), num_expected)
+    assert (found.rows_QK[0, :num_expected] % 3 == 0).all()
 
 
 @pytest.mark.parametrize("allowed_rows", [[], [7], [5, 6, 7]])
@@ -228,9 +285,10 @@ def test_a_damaged_index_is_refused(case: Case, tmp_path: Path, damage: str) -> 
         case.make().open(directory, embeddings_ND, image_ids(len(embeddings_ND)))
 
 
-def test_parameters_are_declared_and_held_to(case: Case) -> None:
-    capabilities = case.make().capabilities
+def test_parameters_are_declared_and_held_to(main: Main) -> None:
+    capabilities = main.case.make().capabilities
     assert capabilities.metrics
+    assert main.index.search_params.items() <= capabilities.search_params.items()
     for specs in (capabilities.build_params, capabilities.search_params):
         with pytest.raises(UnknownParameter):
             complete(specs, {"no_such_parameter": 1})

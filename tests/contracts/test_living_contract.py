@@ -17,6 +17,7 @@ from lookalike.indexes.living import Embeddings, LivingIndex
 from lookalike.indexes.params import complete
 from lookalike.indexes.parity import check_parity
 from lookalike.indexes.port import Backend, BuildInput, Index
+from lookalike.indexes.qdrant_server import QdrantServerBackend
 from lookalike.indexes.registry import BACKEND_NAMES
 from lookalike.indexes.registry import backend as named
 from lookalike.types.ids import unpack_ids
@@ -29,12 +30,22 @@ BUILDS = [(name, {}) for name in BACKEND_NAMES] + [
     ("faiss", {"kind": "SQ"}),
     ("annoy", {"metric": "euclidean"}),
     ("annoy", {"metric": "dot"}),
+    ("qdrant-local", {}),
+]
+
+# qdrant-client's local mode says that it has no payload indexes and takes no search parameters.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Payload indexes have no effect"),
+    pytest.mark.filterwarnings("ignore:Local mode performs exact"),
 ]
 
 
 @pytest.fixture(params=BUILDS, ids=lambda build: "-".join([build[0], *map(str, build[1].values())]))
 def build(request: pytest.FixtureRequest) -> tuple[Backend, dict[str, object]]:
     name, given = request.param
+    if name == "qdrant-local":
+        qdrant_client = pytest.importorskip("qdrant_client", reason="pip install 'lookalike[qdrant]'")
+        return QdrantServerBackend(qdrant_client.QdrantClient(":memory:")), given
     try:
         return named(name), given
     except MissingExtra as error:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,8 @@ from lookalike.types.filters import parse_filter
 from lookalike.types.ids import image_id, unpack_ids
 from lookalike.types.images import ImageRecord, Labels
 
-VALUES = st.sampled_from(["dog", "cat", "1", 1, 1.0, 2, 2.5, True, False, 0, -3, 10**17])
+LARGE = [2**53, 2**53 + 1, float(2**53), 2**63 - 1, -(2**63), 10**17]  # integers that no double equals among them
+VALUES = st.sampled_from(["dog", "cat", "1", 1, 1.0, 2, 2.5, True, False, 0, -3, *LARGE])
 FIELDS = st.sampled_from(
     ["subcategory", "label", "supercategories", "metadata.a", "metadata.b", "key", "subcategories"]
 )
@@ -47,7 +49,11 @@ RECORDS = st.lists(
     max_size=12,
     unique_by=lambda made: made.key,
 )
-BOUNDS = st.dictionaries(st.sampled_from(["gt", "gte", "lt", "lte"]), st.integers(-3, 3).map(float), min_size=1)
+BOUNDS = st.dictionaries(
+    st.sampled_from(["gt", "gte", "lt", "lte"]),
+    st.integers(-3, 3).map(float) | st.sampled_from([2.0**53, 1e17]),
+    min_size=1,
+)
 FILTERS = st.recursive(
     st.builds(lambda f, v: {"field": f, "equals": v}, FIELDS, VALUES)
     | st.builds(lambda f, v: {"field": f, "any_of": v}, FIELDS, st.lists(VALUES, min_size=1, max_size=3))
@@ -117,4 +123,23 @@ def test_a_large_gallery_changes_one_part_at_a_time(tmp_path: Path) -> None:
     table.follow(changed)
     assert len(table) == 9001
     assert table.by_key("zzz") is not None
+    table.close()
+
+
+def test_items_are_sorted_cannot_be_changed_and_follow_the_version(tmp_path: Path) -> None:
+    """They are kept between calls, for every index of a gallery asks for them."""
+    store = LocalStore(tmp_path / "store")
+    table = RecordTable(tmp_path / "a.sqlite", store)
+    assert table.items().shape == (0, 48)
+    galleries = Galleries(store)
+    galleries.create("g")
+    for last in (40, 41):
+        changes = {str(number): record(str(number)) for number in range(last)}
+        table.follow(galleries.apply("g", changes))
+        items = table.items()
+        expected = sorted(bytes.fromhex(made.image_id.replace("-", "") + made.sha256) for made in changes.values())
+        assert [row.tobytes() for row in items] == expected
+        assert table.items() is items
+        with pytest.raises(ValueError, match="read-only"):
+            items[0, 0] = 1
     table.close()

@@ -28,7 +28,7 @@ def _index(directory: Path, embeddings_ND: NDArray[np.float32], **params: object
 
 def _recall(index: Index, embeddings_ND: NDArray[np.float32], **params: object) -> float:
     queries = _embeddings(50, embeddings_ND.shape[1], seed=9)
-    given = complete(BACKEND.capabilities.search_params, params)
+    given = complete(index.search_params, params)
     found = index.search(queries, 10, params=given).rows_QK
     exact = scan(index.metric, queries, embeddings_ND, 10).rows_QK
     return float(np.mean([len(set(one) & set(other)) / 10 for one, other in zip(found, exact, strict=True)]))
@@ -52,7 +52,7 @@ def test_cells_that_hold_too_few_are_completed_exactly(tmp_path: Path, metric: s
     index = _index(tmp_path, embeddings, kind="IVF", nlist=100, metric=metric)
     allowed = np.arange(4000) != 17
     for mask in (None, allowed):
-        one_cell = complete(BACKEND.capabilities.search_params, {"nprobe": 1})
+        one_cell = complete(index.search_params, {"nprobe": 1})
         found = index.search(embeddings[:3], 700, allowed_N=mask, params=one_cell)
         np.testing.assert_array_equal(
             found.rows_QK, scan(index.metric, embeddings[:3], embeddings, 700, allowed_N=mask).rows_QK
@@ -71,3 +71,18 @@ def test_equal_seeds_make_equal_indexes(tmp_path: Path) -> None:
 def test_building_and_training_write_nothing_to_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     _index(tmp_path, _embeddings(300), kind="IVFPQ")
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "taken"),
+    [
+        ("Flat", set()),
+        ("auto", set()),  # so few embeddings are Flat
+        ("SQ", {"rescore"}),
+        ("HNSW", {"ef_search"}),
+        ("IVF", {"nprobe"}),
+        ("IVFPQ", {"nprobe", "rescore"}),
+    ],
+)
+def test_an_index_takes_the_parameters_of_its_kind_alone(tmp_path: Path, kind: str, taken: set[str]) -> None:
+    assert set(_index(tmp_path, _embeddings(1000), kind=kind).search_params) == taken

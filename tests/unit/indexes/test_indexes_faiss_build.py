@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lookalike.errors import ParameterOutOfRange
+from lookalike.errors import ParameterOutOfRange, UnknownParameter
 from lookalike.indexes.faiss_build import BUILD_PARAMS, Plan, plan, training_sample
 from lookalike.indexes.params import complete
 
@@ -52,7 +52,6 @@ def test_a_number_of_codes_that_does_not_divide_names_those_that_do() -> None:
     for num_embeddings in (0, 1000):  # refused whatever would be built
         with pytest.raises(ParameterOutOfRange, match=r"512, not 9; near it: 2, 4, 8$"):
             _plan(num_embeddings, 512, kind="IVFPQ", pq_m=9)
-    assert _plan(1000, 512, kind="IVF", pq_m=9).pq_m == 0
 
 
 def test_the_sample_is_seeded_ordered_and_without_repeats() -> None:
@@ -63,3 +62,12 @@ def test_the_sample_is_seeded_ordered_and_without_repeats() -> None:
     np.testing.assert_array_equal(sample, training_sample(embeddings, 30, seed=5)[:, 0])
     assert not np.array_equal(sample, training_sample(embeddings, 30, seed=6)[:, 0])
     assert training_sample(embeddings, 100, seed=5) is embeddings
+
+
+@pytest.mark.parametrize(
+    "given", [{"kind": "IVF", "pq_m": 8}, {"kind": "Flat", "m": 8}, {"kind": "HNSW", "nlist": 10}, {"nlist": 10}]
+)
+def test_a_parameter_of_another_kind_is_refused(given: dict[str, object]) -> None:
+    """Decision 5 of the design: what would have no effect is never accepted silently."""
+    with pytest.raises(UnknownParameter, match="no parameter of an index of kind"):
+        _plan(1000, **given)

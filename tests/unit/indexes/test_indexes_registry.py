@@ -50,3 +50,11 @@ def test_a_missing_library_is_named_when_it_is_needed(
     with pytest.raises(MissingExtra, match=rf"lookalike\[{extra}\]"):
         backend(name).build(source, tmp_path, complete(backend(name).capabilities.build_params, {}))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_backend_without_its_library_is_refused_before_anything_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "annoy", None)
+    backend.cache_clear()
+    with pytest.raises(MissingExtra, match=r"lookalike\[annoy\]"):
+        backend("annoy")
+    assert backend("faiss").name == "faiss"

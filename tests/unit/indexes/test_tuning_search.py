@@ -80,6 +80,8 @@ class Effort:
         search_params={"ef": effort(10)},
     )
 
+    search_params = capabilities.search_params
+
     def __init__(self, base: Embeddings, full: int) -> None:
         self.base, self.full, self.now_s = base, full, 0.0
         self.num_embeddings, self.dimension = base.embeddings_ND.shape
@@ -121,7 +123,7 @@ def base() -> Embeddings:
 def run(base: Embeddings, full: int, target: float, **how: int) -> TuneReport:
     index = Effort(base, full)
     clock: Callable[[], float] = lambda: index.now_s  # noqa: E731
-    return tune(index, index, base, target_knn_recall=target, clock_s=clock, num_queries=100, **how)
+    return tune(index, base, target_knn_recall=target, clock_s=clock, num_queries=100, **how)
 
 
 def test_the_fastest_sufficient_effort_is_reported(base: Embeddings) -> None:
