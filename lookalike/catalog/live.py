@@ -20,7 +20,7 @@ MAX_FORMER = 5
 
 
 class LiveModel(Document):
-    """``indexes`` maps each backend to its index_id."""
+    """``indexes`` maps each backend to its index_id; ``forced`` says which checks a forced promotion overrode."""
 
     model: str
     model_digest: str
@@ -28,6 +28,7 @@ class LiveModel(Document):
     newest: str
     indexes: dict[str, str]
     promoted_at: str
+    forced: tuple[str, ...] = ()
 
 
 class Live(Document):
@@ -66,11 +67,24 @@ class LivePointers:
         info = self._store.head(keys.live(gallery))
         return None if info is None else info.etag
 
-    def promote(self, gallery: str, *, version_id: str, entry: LiveModel, make_default: bool = True) -> Live:
-        """Makes ``entry`` live, backends that it lacks being gone; what it replaces can be rolled back to."""
+    def promote(
+        self,
+        gallery: str,
+        *,
+        version_id: str,
+        entry: LiveModel,
+        make_default: bool = True,
+        check: Callable[[Live | None], None] | None = None,
+    ) -> Live:
+        """Makes ``entry`` live, backends that it lacks being gone; what it replaces can be rolled back to.
+
+        ``check`` is given exactly what is replaced, None where nothing is live, and may raise to leave it so.
+        """
         entry = entry.model_copy(update={"promoted_at": self._now().isoformat()})
 
         def move(present: Live | None) -> Live:
+            if check is not None:
+                check(present)
             live = present or Live(gallery=gallery, version_id=version_id)
             former = FormerLive(model=entry.model, entry=live.models.get(entry.model), default_model=live.default_model)
             default = entry.model if make_default or live.default_model is None else live.default_model
@@ -87,11 +101,11 @@ class LivePointers:
         return documents.change(self._store, Live, keys.live(gallery), move)
 
     def roll_back(self, gallery: str) -> Live:
-        """Undoes the last promotion. Raises NothingToRollBack, or GalleryNotFound when nothing is live."""
+        """Undoes the last promotion. Raises NothingToRollBack."""
 
         def move(present: Live | None) -> Live:
             if present is None:
-                raise GalleryNotFound(f"nothing is live in {gallery!r}", gallery=gallery)
+                raise NothingToRollBack(f"nothing was ever live in {gallery!r}", gallery=gallery)
             if not present.former:
                 raise NothingToRollBack(f"nothing before the present state of {gallery!r}", gallery=gallery)
             last, *rest = present.former
@@ -106,6 +120,16 @@ class LivePointers:
                     "sequence": present.sequence + 1,
                 }
             )
+
+        return documents.change(self._store, Live, keys.live(gallery), move)
+
+    def announce(self, gallery: str) -> Live:
+        """Makes every process look again: something beside a live index changed, such as its tuned parameters."""
+
+        def move(present: Live | None) -> Live:
+            if present is None:
+                raise GalleryNotFound(f"nothing is live in {gallery!r}", gallery=gallery)
+            return present.model_copy(update={"sequence": present.sequence + 1})
 
         return documents.change(self._store, Live, keys.live(gallery), move)
 

@@ -8,9 +8,11 @@ from lookalike.evaluation.bootstrap import Interval
 class Result(BaseModel):
     """One (model, backend) pair at one level under one notion of relevance.
 
-    ``num_scored`` queries are in the means; the others had no label, or nothing relevant to find. Latencies are
-    of single searches by embedding, in milliseconds. ``knn_recall`` is the share of the exact k nearest
-    neighbours, None while images wait to be folded into the indexes.
+    ``num_scored`` queries are in the means. The others are ``num_unlabelled``, ``num_without_relevant`` (nothing
+    relevant to find; the paper's protocol counts them in the means, as 0) and ``num_not_embedded`` (no embedding
+    to search with). ``num_ranked_exactly`` of the scored have their R-precision from exact search, being deeper
+    than a search goes. ``knn_recall`` is the share of the exact k nearest neighbours among the living images,
+    ``latency_ms`` quantiles of ``num_timed`` single searches by embedding, in milliseconds, after warming up.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -24,8 +26,11 @@ class Result(BaseModel):
     num_scored: int
     num_unlabelled: int
     num_without_relevant: int
-    knn_recall: float | None
+    num_not_embedded: int
+    num_ranked_exactly: int
+    knn_recall: float
     latency_ms: dict[str, float]
+    num_timed: int
     build_s: float
     index_bytes: int
 

@@ -1,4 +1,7 @@
-"""The two protocols as scores per query."""
+"""The two protocols as scores per query. ``docs/reference/evaluation.md`` has the formulas.
+
+Shape suffixes: Q queries, K hits, M metrics.
+"""
 
 from dataclasses import dataclass
 
@@ -11,28 +14,11 @@ from lookalike.evaluation.relevance import Relevance, count_relevant, is_labelle
 
 PAPER_RETRIEVED = 10
 PAPER_K = 4
-MAX_R = 1000
-
-POLICIES = {
-    "standard": (
-        "The query's own image is excluded, from the hits and from R, the number of relevant images.",
-        "A query without a label is left out of every mean and counted as unlabelled.",
-        "A query with no other relevant image in the gallery (R = 0) is left out and counted as without relevant.",
-        f"R-precision comes from a second search as deep as R, where no R is over {MAX_R}.",
-        "recall@k and mAP@k are divided by R, not by min(k, R).",
-    ),
-    "paper": (
-        "Ten neighbours are retrieved and the first four are scored: precision@4 is relevant in the first 4 / 10 "
-        "(at most 0.4), recall@4 is relevant in the first 4 / relevant among the 10.",
-        "recall@4 of a query with nothing relevant among its ten neighbours is 0.",
-        "A query without a label is left out of every mean and counted as unlabelled.",
-    ),
-}
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Values per scored query: float64 ``[Q, M]`` under M names."""
+    """Values per scored query: float64 ``[Q, M]`` under M names, and how many queries could not be scored."""
 
     names: tuple[str, ...]
     values_QM: NDArray[np.float64]
@@ -45,15 +31,18 @@ def standard(
     relevance: Relevance,
     query_rows_Q: NDArray[np.int64],
     hit_rows_QK: NDArray[np.int64],
-    deep_rows_QR: NDArray[np.int64] | None,
+    r_precision_Q: NDArray[np.float64] | None,
     k: int,
 ) -> Scores:
-    """Protocol ``standard``: hits without the query itself; ``deep_rows_QR`` as deep as R, for R-precision."""
-    labelled = is_labelled(labels, relevance, query_rows_Q)
+    """Protocol ``standard``: hits without the query itself, and each query's R-precision where it was computed.
+
+    Unlabelled queries and those with nothing relevant in the gallery are counted, not scored.
+    """
+    labelled_Q = is_labelled(labels, relevance, query_rows_Q)
     num_relevant_Q = count_relevant(labels, relevance, query_rows_Q, self_counts=False)
-    scored = labelled & (num_relevant_Q > 0)
-    rows, wanted = query_rows_Q[scored], num_relevant_Q[scored]
-    relevant_QK = relevant_hits(labels, relevance, rows, hit_rows_QK[scored])
+    scored_Q = labelled_Q & (num_relevant_Q > 0)
+    rows, wanted = query_rows_Q[scored_Q], num_relevant_Q[scored_Q]
+    relevant_QK = relevant_hits(labels, relevance, rows, hit_rows_QK[scored_Q])
     values = {
         f"precision@{k}": metrics.precision_at_k(relevant_QK, k),
         f"recall@{k}": metrics.recall_at_k(relevant_QK, wanted, k),
@@ -61,25 +50,30 @@ def standard(
         f"nDCG@{k}": metrics.ndcg_at_k(relevant_QK, wanted, k),
         f"hit rate@{k}": metrics.hit_rate_at_k(relevant_QK, k),
     }
-    if deep_rows_QR is not None:
-        deep = relevant_hits(labels, relevance, rows, deep_rows_QR[scored])
-        values["R-precision"] = metrics.r_precision(deep, wanted)
+    if r_precision_Q is not None:
+        values["R-precision"] = r_precision_Q[scored_Q]
     return Scores(
         tuple(values),
-        np.stack([np.asarray(value, np.float64) for value in values.values()], axis=1),
-        int((~labelled).sum()),
-        int((labelled & ~scored).sum()),
+        np.stack(list(values.values()), axis=1),
+        num_unlabelled=int(np.count_nonzero(~labelled_Q)),
+        num_without_relevant=int(np.count_nonzero(labelled_Q & ~scored_Q)),
     )
 
 
 def paper(labels: LevelLabels, query_rows_Q: NDArray[np.int64], hit_rows_QK: NDArray[np.int64]) -> Scores:
-    """Protocol ``paper``, on the ten neighbours that were retrieved, the query among them or not."""
-    labelled = is_labelled(labels, Relevance.SINGLE_LABEL, query_rows_Q)
+    """Protocol ``paper``, on the ten neighbours that were retrieved, the query among them or not.
+
+    Labelled queries with nothing relevant among their ten are scored, as 0, and counted as well.
+    """
+    labelled_Q = is_labelled(labels, Relevance.SINGLE_LABEL, query_rows_Q)
     relevant_QK = relevant_hits(
-        labels, Relevance.SINGLE_LABEL, query_rows_Q[labelled], hit_rows_QK[labelled][:, :PAPER_RETRIEVED]
+        labels, Relevance.SINGLE_LABEL, query_rows_Q[labelled_Q], hit_rows_QK[labelled_Q][:, :PAPER_RETRIEVED]
     )
-    first_Q = relevant_QK[:, :PAPER_K].sum(axis=1)
-    among_Q = relevant_QK.sum(axis=1)
-    values_QM = np.stack([first_Q / PAPER_RETRIEVED, first_Q / np.maximum(among_Q, 1)], axis=1)
-    names = ("paper precision@4", "paper recall@4")
-    return Scores(names, values_QM, int((~labelled).sum()), int((among_Q == 0).sum()))
+    first_Q = np.count_nonzero(relevant_QK[:, :PAPER_K], axis=1)
+    among_Q = np.count_nonzero(relevant_QK, axis=1)
+    return Scores(
+        (f"paper precision@{PAPER_K}", f"paper recall@{PAPER_K}"),
+        np.stack([first_Q / PAPER_RETRIEVED, first_Q / np.maximum(among_Q, 1)], axis=1),
+        num_unlabelled=int(np.count_nonzero(~labelled_Q)),
+        num_without_relevant=int(np.count_nonzero(among_Q == 0)),
+    )

@@ -9,9 +9,9 @@ from lookalike.catalog.record_table import RecordTable
 from lookalike.errors import IndexNotFound
 from lookalike.pipeline.build import build
 from lookalike.pipeline.compact import compact
-from lookalike.pipeline.embed import EmbedReport, embed
+from lookalike.pipeline.embed import EmbedReport, embed, unopened
 from lookalike.pipeline.progress import Progress, Report, silent
-from lookalike.pipeline.promote import follow_gallery, promote
+from lookalike.pipeline.promote import Checks, follow_gallery, promote
 from lookalike.pipeline.workspace import Workspace
 from lookalike.types.models import ModelRef
 
@@ -26,8 +26,9 @@ def embed_gallery(
         workspace.sets,
         workspace.ledger,
         gallery,
-        workspace.embedder(model),
+        unopened(workspace, model),
         limits=workspace.limits,
+        workers=workspace.decode_workers,
         retry_failed=retry_failed,
         report=report,
     )
@@ -82,10 +83,18 @@ def build_indexes(
 
 
 def promote_indexes(
-    workspace: Workspace, gallery: str, embedding_set: EmbeddingSet, manifests: Sequence[IndexManifest]
+    workspace: Workspace,
+    gallery: str,
+    embedding_set: EmbeddingSet,
+    manifests: Sequence[IndexManifest],
+    *,
+    checks: Checks | None = None,
 ) -> Live:
-    """Makes the indexes live; images changed since they were built stay served through their additions."""
-    live = promote(workspace.pointers, embedding_set, manifests, min_parity=workspace.min_parity)
+    """Makes the indexes live; images changed since they were built stay served through their additions.
+
+    ``checks`` None: those of the settings. Raises as :func:`lookalike.pipeline.promote.promote`.
+    """
+    live = promote(workspace, embedding_set, manifests, checks or Checks(workspace.min_parity, workspace.gate))
     followed = follow_gallery(workspace.galleries, workspace.sets, workspace.pointers, gallery)
     workspace.serving.refresh(gallery)
     return followed or live
@@ -110,11 +119,16 @@ def built_indexes(
 
 
 def compact_gallery(workspace: Workspace, gallery: str, model: str, *, report: Report = silent) -> Live:
-    """Folds additions and deletions of ``model`` into new indexes like the live ones and promotes them."""
+    """Folds additions and deletions of ``model`` into new indexes like the live ones and promotes them.
+
+    Where there is nothing to fold, what is live stays as it is. Raises IndexNotFound.
+    """
     live = workspace.pointers.get(gallery)
     embedding_set = compact(workspace.sets, newest_set(workspace, gallery, model))
     if live is None or embedding_set.model not in live.models:
         raise IndexNotFound(f"{embedding_set.model} is not live in {gallery!r}", gallery=gallery)
+    if workspace.sets.get(gallery, live.models[embedding_set.model].base).parts == embedding_set.parts:
+        return live
     manifests = []
     for index_id in live.models[embedding_set.model].indexes.values():
         former = workspace.indexes.get(gallery, index_id)
