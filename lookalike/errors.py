@@ -115,6 +115,22 @@ class InvalidSource(InvalidRequest):
     code = "invalid_source"
 
 
+class SourceRefused(InvalidRequest):
+    """A gallery source on the server's disk that no setting allows to be read for a client."""
+
+    code = "source_refused"
+
+
+class InvalidCursor(InvalidRequest):
+    """A cursor that no earlier page gave."""
+
+    code = "invalid_cursor"
+
+
+class UnknownJobKind(InvalidRequest):
+    code = "unknown_job_kind"
+
+
 class InvalidArchive(InvalidRequest):
     """A model archive that is damaged, of another format version, or holds what is never loaded."""
 
@@ -191,9 +207,37 @@ class GateFailed(LookalikeError):
     kind = ErrorKind.CONFLICT
 
 
+class TargetOutOfReach(LookalikeError):
+    """No search parameters of this index reach the knn recall that is wanted."""
+
+    code = "target_out_of_reach"
+    kind = ErrorKind.CONFLICT
+
+
 class NothingToRollBack(LookalikeError):
     code = "nothing_to_roll_back"
     kind = ErrorKind.CONFLICT
+
+
+class WrongJobState(LookalikeError):
+    """A job that has ended cannot be cancelled, one that has not ended or has succeeded cannot be retried."""
+
+    code = "wrong_job_state"
+    kind = ErrorKind.CONFLICT
+
+
+class JobCancelled(LookalikeError):
+    """Raised inside a job at its next report of progress after somebody cancelled it."""
+
+    code = "cancelled"
+    kind = ErrorKind.CONFLICT
+
+
+class JobInterrupted(LookalikeError):
+    """The process that ran the job ended first; a retry goes on after what is done."""
+
+    code = "interrupted"
+    kind = ErrorKind.UNAVAILABLE
 
 
 class DamagedArtifact(LookalikeError):

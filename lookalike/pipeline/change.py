@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from lookalike.catalog import keys
 from lookalike.errors import ImageNotFound, LookalikeError
-from lookalike.pipeline.embed import embed
+from lookalike.pipeline.embed import embed, unopened
 from lookalike.pipeline.ingest import store_image
+from lookalike.pipeline.progress import Report, silent
 from lookalike.pipeline.promote import follow_gallery
 from lookalike.pipeline.workspace import Workspace
+from lookalike.types.filters import Filter
 from lookalike.types.ids import parse_image_id
 from lookalike.types.images import ImageRecord, Labels, MetadataValue
 
@@ -60,7 +62,9 @@ def add_images(workspace: Workspace, gallery: str, images: Sequence[NewImage]) -
     return outcomes
 
 
-def embed_and_follow(workspace: Workspace, gallery: str) -> None:
+def embed_and_follow(
+    workspace: Workspace, gallery: str, *, retry_failed: bool = False, report: Report = silent
+) -> None:
     """Embeds what the live models lack and serves it, searched exactly until the next build."""
     live = workspace.pointers.get(gallery)
     if live is None:
@@ -72,8 +76,11 @@ def embed_and_follow(workspace: Workspace, gallery: str) -> None:
             workspace.sets,
             workspace.ledger,
             gallery,
-            workspace.embedder(model),
+            unopened(workspace, model),
             limits=workspace.limits,
+            workers=workspace.decode_workers,
+            retry_failed=retry_failed,
+            report=report,
         )
     follow_gallery(workspace.galleries, workspace.sets, workspace.pointers, gallery)
     workspace.serving.refresh(gallery)
@@ -83,10 +90,29 @@ def delete_image(workspace: Workspace, gallery: str, image_id: str) -> ImageReco
     """Takes one image out; no search finds it once this has returned. Raises ImageNotFound."""
     workspace.serving.refresh(gallery)
     record = image_record(workspace, gallery, image_id)
-    workspace.galleries.apply(gallery, {record.key: None})
+    _take_out(workspace, gallery, [record.key])
+    return record
+
+
+def delete_images(
+    workspace: Workspace, gallery: str, image_ids: Sequence[str] | None = None, condition: Filter | None = None
+) -> int:
+    """Takes out those of ``image_ids`` that are there, or all that satisfy ``condition``; says how many that were."""
+    table = workspace.serving.refresh(gallery).table
+    if condition is not None:
+        identifiers = [row.tobytes() for row in table.matching(condition)]
+    else:
+        identifiers = [uuid.UUID(parse_image_id(text)).bytes for text in image_ids or ()]
+    found = [record.key for record in table.get([one.ljust(16, b"\0") for one in identifiers]).values()]
+    if found:
+        _take_out(workspace, gallery, found)
+    return len(found)
+
+
+def _take_out(workspace: Workspace, gallery: str, image_keys: Sequence[str]) -> None:
+    workspace.galleries.apply(gallery, dict.fromkeys(image_keys))
     follow_gallery(workspace.galleries, workspace.sets, workspace.pointers, gallery)
     workspace.serving.refresh(gallery)
-    return record
 
 
 def image_record(workspace: Workspace, gallery: str, image_id: str) -> ImageRecord:

@@ -24,8 +24,6 @@ from lookalike.types.filters import Filter
 from lookalike.types.ids import as_keys
 
 _MAX_CACHED_FILTERS = 64
-# Backends that answer several queries together faster than one by one; the others search them in turn anyway.
-_JOINED = frozenset({"exact", "faiss"})
 
 
 @dataclass(frozen=True)
@@ -92,6 +90,12 @@ class ServedGallery:
                     self._opened[pair] = opened
         return entry, opened
 
+    def with_live(self, live: Live) -> "ServedGallery":
+        """The same images as another live pointer would serve them: what is not live can be measured beside it."""
+        if (live.gallery, live.version_id) != (self.live.gallery, self.live.version_id):
+            raise ValueError("the records are those of another gallery version")
+        return ServedGallery(live, self.table, self._open_index)
+
     def opened(self) -> list[tuple[str, str]]:
         """The (model, backend) pairs that are open now."""
         return list(self._opened)
@@ -130,6 +134,8 @@ class Serving:
         self._tables: dict[str, RecordTable] = {}
         self._lock = threading.Lock()
         self._loading: dict[str, threading.Lock] = {}
+        # Told after each call of a joined backend how many searches were in it: for metrics.
+        self.on_joined: Callable[[int], None] = lambda number: None
 
     def gallery(self, name: str) -> ServedGallery:
         """The present state. Raises GalleryNotFound."""
@@ -201,7 +207,9 @@ class Serving:
         alive = contains(served_items, matrix.items_N48) if len(matrix.items_N48) else None
         delta = self._added(base_set, entry, served_items)
         living = LivingIndex(
-            BatchingIndex(index) if backend_name in _JOINED else index,
+            BatchingIndex(index, lambda number: self.on_joined(number))
+            if backend.capabilities.joins_queries
+            else index,
             Embeddings(matrix.embeddings_ND, ids_N16),
             delta,
             None if alive is None or alive.all() else alive,

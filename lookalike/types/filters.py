@@ -8,7 +8,16 @@ Booleans, numbers and strings never equal each other (``1`` is not ``true``, nor
 
 from typing import Annotated, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from lookalike.errors import InvalidFilter
 from lookalike.types.images import ImageRecord, MetadataValue
@@ -20,6 +29,8 @@ FieldName: TypeAlias = Annotated[
     ),
 ]
 MAX_CLAUSES = 64
+MAX_DEPTH = 16  # clauses within clauses
+MAX_VALUES = 4096  # values that are compared with, in the whole filter
 
 
 class _Clause(BaseModel):
@@ -86,10 +97,34 @@ for _model in (Not, All, AnyClause):
 _ADAPTER: TypeAdapter[Filter] = TypeAdapter(Filter)
 
 
+def bounded(condition: Filter) -> Filter:
+    """``condition`` itself. Raises InvalidFilter for one that is so deep or so large that no backend answers it."""
+    if _num_values(condition, 1) > MAX_VALUES:
+        raise InvalidFilter(f"a filter compares with at most {MAX_VALUES} values", maximum=MAX_VALUES)
+    return condition
+
+
+BoundedFilter: TypeAlias = Annotated[Filter, AfterValidator(bounded)]
+
+
+def _num_values(condition: Filter, depth: int) -> int:
+    if depth > MAX_DEPTH:
+        raise InvalidFilter(f"a filter is at most {MAX_DEPTH} clauses deep", maximum=MAX_DEPTH)
+    match condition:
+        case AnyOf(any_of=wanted):
+            return len(wanted)
+        case Not(not_=inner):
+            return _num_values(inner, depth + 1)
+        case All(all=clauses) | AnyClause(any=clauses):
+            return sum(_num_values(clause, depth + 1) for clause in clauses)
+        case _:
+            return 1
+
+
 def parse_filter(value: object) -> Filter:
     """JSON value -> filter. Raises InvalidFilter, naming what is wrong."""
     try:
-        return _ADAPTER.validate_python(value)
+        return bounded(_ADAPTER.validate_python(value))
     except (ValidationError, RecursionError) as error:
         raise InvalidFilter(f"not a filter: {value!r:.200}", reason=str(error)[:500]) from error
 

@@ -1,10 +1,12 @@
 """Images of a gallery: what is known of each besides its pixels."""
 
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-MetadataValue: TypeAlias = str | int | float | bool
+# Integers beyond 64 bits become floats, as they do in most JSON readers; NaN and infinity are no JSON.
+_Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+MetadataValue: TypeAlias = str | _Integer | FiniteFloat | bool
 MAX_KEY_CHARS = 1024
 
 

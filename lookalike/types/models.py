@@ -13,6 +13,13 @@ _REF = re.compile(rf"^({_NAME})(?:@([1-9][0-9]{{0,8}}))?$")
 NAME_PATTERN = rf"^{_NAME}$"
 
 
+def check_model_name(name: str) -> str:
+    """``name`` itself. Raises InvalidRequest for one that is not allowed."""
+    if not re.fullmatch(_NAME, name):
+        raise InvalidRequest(f"not a model name: {name!r:.100} (1 to 64 of a-z, 0-9, _, . and -)", name=name)
+    return name
+
+
 class ResizePolicy(StrEnum):
     """How an image of any shape becomes a square of the model's input size."""
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from lookalike.types.filters import Filter
+from lookalike.types.filters import BoundedFilter
 from lookalike.types.images import Labels, MetadataValue
 
 MAX_K = 1000
@@ -31,7 +31,7 @@ class SearchOptions(BaseModel):
     backend: str | None = None
     k: int = Field(default=10, ge=1, le=MAX_K)
     offset: int = Field(default=0, ge=0, le=MAX_OFFSET)
-    filter: Filter | None = None
+    filter: BoundedFilter | None = None
     min_similarity: float | None = Field(default=None, ge=-1, le=1)
     params: dict[str, MetadataValue] = Field(default_factory=dict)
     exclude_self: bool = False

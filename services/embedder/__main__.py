@@ -1,4 +1,7 @@
-"""``python -m services.embedder MODEL.mar [MODEL.mar …] --port 8080``: serves model archives over HTTP."""
+"""``python -m services.embedder MODEL.mar [MODEL.mar …] --port 8080``: serves model archives over HTTP.
+
+Precision, batch size and threads are the settings ``embedder.*`` (``LOOKALIKE_EMBEDDER__PRECISION`` and so on).
+"""
 
 import argparse
 from pathlib import Path
@@ -6,19 +9,31 @@ from pathlib import Path
 import uvicorn
 
 from lookalike.embedding.torch_local import TorchEmbedder
+from lookalike.settings import load
 from services.embedder.http import create_app
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m services.embedder", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m services.embedder", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("archives", nargs="+", type=Path, help="model archives")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8080)
-    parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto")
+    parser.add_argument("--port", type=int, default=8080, help="0 takes a free one, which the log names")
     arguments = parser.parse_args()
-    opened = [TorchEmbedder(archive, precision=arguments.precision) for archive in arguments.archives]
-    app = create_app({embedder.manifest.name: embedder for embedder in opened})
-    uvicorn.run(app, host=arguments.host, port=arguments.port)
+    options = load().embedder
+    opened = [
+        TorchEmbedder(
+            archive,
+            precision=options.precision,
+            batch_size=options.batch_size or "auto",
+            threads=options.threads or "auto",
+        )
+        for archive in arguments.archives
+    ]
+    uvicorn.run(create_app(opened), host=arguments.host, port=arguments.port)
+    for embedder in opened:
+        embedder.close()
 
 
 if __name__ == "__main__":

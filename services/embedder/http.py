@@ -1,7 +1,7 @@
 """Any embedder over HTTP. The protocol is described in :mod:`lookalike.embedding.remote`, its client."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from fastapi import FastAPI, Request, Response
@@ -24,8 +24,12 @@ _STATUS = {
 _MAX_REQUEST_BYTES = 64 << 20
 
 
-def create_app(embedders: Mapping[str, Embedder]) -> FastAPI:
-    """The application that serves ``embedders`` under their names. It does not close them."""
+def create_app(embedders: Iterable[Embedder]) -> FastAPI:
+    """The application that serves ``embedders`` under the names of their models. It does not close them.
+
+    Of several under one name ``If-Match`` chooses by digest; without it the last one answers.
+    """
+    served = tuple(embedders)
     app = FastAPI(title="Lookalike embedder", openapi_url="/openapi.json")
     app.add_exception_handler(LookalikeError, _problem)
 
@@ -34,12 +38,13 @@ def create_app(embedders: Mapping[str, Embedder]) -> FastAPI:
         return {"status": "ok"}
 
     @app.get("/v1/models/{name}")
-    async def describe(name: str) -> RemoteModel:
-        return _describe(_find(embedders, name))
+    async def describe(name: str, request: Request) -> RemoteModel:
+        wanted = request.headers.get("if-match")
+        return _describe(_last(served, name) if wanted is None else _matching(served, name, wanted))
 
     @app.post("/v1/models/{name}/embeddings")
     async def embed(name: str, request: Request) -> Response:
-        embedder = _find(embedders, name)
+        embedder = _matching(served, name, request.headers.get("if-match"))
         shape = _checked_shape(request, embedder)
         images_NHWC = np.frombuffer(await _body(request, math.prod(shape)), np.uint8).reshape(shape)
         embeddings_ND = await run_in_threadpool(embedder.embed, images_NHWC)
@@ -52,10 +57,20 @@ def create_app(embedders: Mapping[str, Embedder]) -> FastAPI:
     return app
 
 
-def _find(embedders: Mapping[str, Embedder], name: str) -> Embedder:
-    if name not in embedders:
-        raise ModelNotFound(f"no model {name!r:.100} here", known=sorted(embedders))
-    return embedders[name]
+def _last(served: Sequence[Embedder], name: str) -> Embedder:
+    named = [embedder for embedder in served if embedder.manifest.name == name]
+    if not named:
+        raise ModelNotFound(f"no model {name!r:.100} here", known=sorted({one.manifest.name for one in served}))
+    return named[-1]
+
+
+def _matching(served: Sequence[Embedder], name: str, tag: str | None) -> Embedder:
+    """The model under ``name`` whose quoted digest is ``tag``. Raises ModelNotFound, PreconditionFailed."""
+    digest = _last(served, name).manifest.digest
+    for embedder in served:
+        if embedder.manifest.name == name and tag == f'"{embedder.manifest.digest}"':
+            return embedder
+    raise PreconditionFailed(f"{name} has digest {digest} here", digest=digest)
 
 
 def _describe(embedder: Embedder) -> RemoteModel:
@@ -64,13 +79,11 @@ def _describe(embedder: Embedder) -> RemoteModel:
         manifest=embedder.manifest,
         batch_size=embedder.batch_size,
         max_images=max(_MAX_REQUEST_BYTES // image_bytes, 1),
+        runtime=embedder.runtime,
     )
 
 
 def _checked_shape(request: Request, embedder: Embedder) -> tuple[int, int, int, int]:
-    digest = embedder.manifest.digest
-    if request.headers.get("if-match") != f'"{digest}"':
-        raise PreconditionFailed(f"{embedder.manifest.name} has digest {digest} here", digest=digest)
     text = request.headers.get(SHAPE_HEADER, "")
     sides = [int(side) if side.isascii() and side.isdigit() and len(side) < 10 else -1 for side in text.split(",")]
     size = embedder.manifest.input_size

@@ -1,23 +1,34 @@
 """Starts the gateway: ``python -m services.gateway``."""
 
-import uvicorn
+from collections.abc import Callable
+from socket import socket
 
-from lookalike.bootstrap import wire
-from lookalike.jobs.inline import InlineJobs
+from lookalike.bootstrap import wire, wire_jobs
 from lookalike.settings import Settings, load
 from services.gateway.app import create_app
+from services.gateway.server import listen, serve
+
+__all__ = ["listen", "run"]
 
 
-def run(settings: Settings) -> None:
-    """Serves until it is told to stop."""
+def run(settings: Settings, listening: socket, ready: Callable[[str], None]) -> None:
+    """Serves on ``listening`` until it is told to stop; ``ready`` gets the address when it is reached."""
     workspace = wire(settings)
     options = settings.gateway
-    app = create_app(workspace, InlineJobs(), max_body_bytes=options.max_upload_bytes, threads=options.threads)
     try:
-        uvicorn.run(app, host=options.host, port=options.port, log_level="warning", access_log=False)
+        app = create_app(
+            workspace,
+            wire_jobs(settings, workspace),
+            max_body_bytes=options.max_upload_bytes,
+            threads=options.threads,
+            source_folders=settings.jobs.source_folders,
+            open_at_start=True,
+        )
+        serve(app, listening, ready)
     finally:
         workspace.close()
 
 
 if __name__ == "__main__":
-    run(load())
+    loaded = load()
+    run(loaded, listen(loaded.gateway.host, loaded.gateway.port), lambda url: print(f"serving on {url}"))  # noqa: T201

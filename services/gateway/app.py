@@ -1,43 +1,79 @@
 """The gateway: ``create_app`` makes the whole HTTP API over a workspace. No torch is imported here."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from importlib.resources import files
+from pathlib import Path
 
 import anyio.to_thread
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
 
 from lookalike import __version__
 from lookalike.jobs.port import Jobs
 from lookalike.pipeline.workspace import Workspace
-from services.gateway import problem
+from services.gateway import docs_page, problem, schemas, web_page
 from services.gateway.body_limit import BodyLimit
+from services.gateway.headers import BrowserRules
+from services.gateway.metrics import CountRequests, Metrics
+from services.gateway.readiness import Opener
 from services.gateway.routes import evaluations, galleries, health, images, jobs, models, search
+from services.gateway.state import Gateway
+
+MAX_BODY_BYTES = 256 * 2**20
+DESCRIPTION = """Content-based image search: galleries, models, search by example, jobs, evaluations.
+
+Errors are problem documents (RFC 9457) with a stable `code`. There are no logins: put it behind something that has
+them before others can reach it."""
 
 
-def create_app(workspace: Workspace, queue: Jobs, *, max_body_bytes: int = 256 * 2**20, threads: int = 40) -> FastAPI:
-    """The ASGI application. ``threads`` requests are worked on at once; others wait."""
+def create_app(
+    workspace: Workspace,
+    queue: Jobs,
+    *,
+    max_body_bytes: int = MAX_BODY_BYTES,
+    threads: int = 40,
+    source_folders: Sequence[Path] = (),
+    open_at_start: bool = False,
+) -> FastAPI:
+    """The ASGI application.
+
+    Args:
+        workspace: the wired ports; closed by whoever made them.
+        queue: closed when the application ends.
+        max_body_bytes: of one request.
+        threads: requests that are worked on at once; others wait.
+        source_folders: folders of this machine from which clients may ingest.
+        open_at_start: opens what is live in the background, so that the first search finds it open.
+    """
+    metrics, opener = Metrics(workspace, queue), Opener(workspace)
+    workspace.serving.on_joined = metrics.joined.observe
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = threads
+        if open_at_start:
+            opener.start()
         yield
-        queue.close()
+        await anyio.to_thread.run_sync(opener.stop)
+        await anyio.to_thread.run_sync(queue.close)
 
-    app = FastAPI(title="Lookalike", version=__version__, lifespan=lifespan, description=__doc__)
-    app.state.workspace = workspace
-    app.state.jobs = queue
+    app = FastAPI(
+        title="Lookalike",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        responses=problem.RESPONSES,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.gateway = Gateway(workspace, queue, metrics, opener, tuple(source_folders))
     problem.install(app)
+    # The last that is added is the first that a request meets.
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
+    app.add_middleware(BrowserRules)
+    app.add_middleware(CountRequests, metrics=metrics)
     for routes in (health, models, galleries, images, search, evaluations, jobs):
         app.include_router(routes.router)
-
-    page = files("services.gateway").joinpath("web/index.html").read_text(encoding="utf-8")
-
-    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
-    async def web_page() -> HTMLResponse:
-        policy = "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'"
-        return HTMLResponse(page, headers={"Content-Security-Policy": f"{policy}; img-src 'self' blob: data:"})
-
+    app.include_router(web_page.router)
+    docs_page.install(app)
+    schemas.install(app)
     return app

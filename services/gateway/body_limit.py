@@ -1,5 +1,7 @@
 """A limit on request bodies, counted as they arrive."""
 
+import contextlib
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway.problem import problem
@@ -21,11 +23,12 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         length = dict(scope["headers"]).get(b"content-length", b"0")
-        response = problem(413, "request_too_large", f"a request body has at most {self._max_bytes} bytes")
+        refusal = problem(413, "request_too_large", f"a request body has at most {self._max_bytes} bytes")
         if not length.isdigit() or int(length) > self._max_bytes:
-            await response(scope, receive, send)
+            await refusal(scope, receive, send)
             return
         received = 0
+        is_answered = False
 
         async def limited() -> Message:
             nonlocal received
@@ -35,7 +38,14 @@ class BodyLimit:
                 raise _TooLarge
             return message
 
-        try:
-            await self._app(scope, limited, send)
-        except _TooLarge:
-            await response(scope, receive, send)
+        async def answer(message: Message) -> None:
+            # Whoever reads the body may catch what is raised there and call it malformed: it is too large.
+            nonlocal is_answered
+            if received <= self._max_bytes:
+                is_answered = True
+                await send(message)
+
+        with contextlib.suppress(_TooLarge):
+            await self._app(scope, limited, answer)
+        if received > self._max_bytes and not is_answered:
+            await refusal(scope, receive, send)

@@ -1,8 +1,14 @@
 """Errors as RFC 9457 problem+json: the one place where a kind becomes an HTTP status."""
 
+import json
+import logging
+import math
+from typing import Any
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from lookalike.errors import ErrorKind, LookalikeError
@@ -17,41 +23,102 @@ STATUS = {
     ErrorKind.INTERNAL: 500,
 }
 MEDIA_TYPE = "application/problem+json"
+_CODES = {400: "malformed_request", 404: "not_found", 405: "method_not_allowed", 413: "request_too_large"}
+_MAX_ERRORS = 20
+
+_log = logging.getLogger(__name__)
 
 
-def problem(status: int, code: str, detail: str, **members: object) -> JSONResponse:
+class Problem(BaseModel):
+    """An error (RFC 9457). Programs rely on ``code``, which is stable; ``detail`` is for people."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str
+    detail: str
+
+
+class ItemError(BaseModel):
+    """The error of one of several items, in an answer that has others."""
+
+    code: str
+    detail: str
+    status: int
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "An error; its code says which.",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+}
+
+
+class ProblemResponse(JSONResponse):
+    """JSON whatever the values are: what a client sent, such as half a surrogate pair or NaN, comes back readable."""
+
+    media_type = MEDIA_TYPE
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(_plain(content), ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+def problem(status: int, code: str, detail: str, **members: object) -> ProblemResponse:
     """One problem document; ``members`` are its extensions."""
-    body = {"type": "about:blank", "status": status, "title": code.replace("_", " "), "code": code, "detail": detail}
-    return JSONResponse(
-        {**{key: _plain(value) for key, value in members.items()}, **body}, status, media_type=MEDIA_TYPE
-    )
+    body = {"type": "about:blank", "title": code.replace("_", " "), "status": status, "code": code, "detail": detail}
+    return ProblemResponse({**members, **body}, status)
 
 
-def from_error(error: LookalikeError) -> dict[str, object]:
+def from_error(error: LookalikeError) -> ItemError:
     """An error as a member of a larger answer."""
-    return {"code": error.code, "detail": error.message, "status": STATUS[error.kind]}
+    return ItemError(code=error.code, detail=_text(error.message), status=STATUS[error.kind])
 
 
 def install(app: FastAPI) -> None:
     """Makes every error of ``app`` a problem document."""
 
     @app.exception_handler(LookalikeError)
-    async def _expected(request: Request, error: LookalikeError) -> JSONResponse:
+    async def _expected(request: Request, error: LookalikeError) -> ProblemResponse:
         return problem(STATUS[error.kind], error.code, error.message, **error.details)
 
     @app.exception_handler(RequestValidationError)
-    async def _malformed(request: Request, error: RequestValidationError) -> JSONResponse:
+    async def _malformed(request: Request, error: RequestValidationError) -> ProblemResponse:
         problems = [
-            {"where": ".".join(str(part) for part in found["loc"]), "what": found["msg"]} for found in error.errors()
+            {"where": ".".join(str(part) for part in found["loc"]), "what": found["msg"]}
+            for found in error.errors()[:_MAX_ERRORS]
         ]
         first = problems[0] if problems else {"where": "request", "what": "malformed"}
-        return problem(422, "invalid_request", f"{first['where']}: {first['what']}", errors=problems[:20])
+        return problem(422, "invalid_request", f"{first['where']}: {first['what']}", errors=problems)
 
     @app.exception_handler(HTTPException)
-    async def _http(request: Request, error: HTTPException) -> JSONResponse:
-        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
-        return problem(error.status_code, code, str(error.detail))
+    async def _http(request: Request, error: HTTPException) -> ProblemResponse:
+        code = _CODES.get(error.status_code, "invalid_request")
+        made = problem(error.status_code, code, str(error.detail))
+        made.headers.update(error.headers or {})
+        return made
+
+    @app.exception_handler(Exception)
+    async def _unexpected(request: Request, error: Exception) -> ProblemResponse:
+        _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return problem(500, "internal", "an error of ours; the server's log has it")
+
+
+def _text(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _plain(value: object) -> object:
-    return value if isinstance(value, str | int | float | bool | list | dict | None) else str(value)
+    match value:
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case str() | int() | bool() | None:
+            return value
+        case dict():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case _:
+            return str(value)

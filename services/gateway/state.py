@@ -1,20 +1,42 @@
 """What the endpoints work with."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from lookalike.jobs.port import Jobs
+from lookalike.jobs.port import Job, Jobs
+from lookalike.pipeline.job_run import job_request
 from lookalike.pipeline.workspace import Workspace
+from services.gateway.metrics import Metrics
+from services.gateway.readiness import Opener
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """Everything that one application has."""
+
+    workspace: Workspace
+    jobs: Jobs
+    metrics: Metrics
+    opener: Opener
+    source_folders: Sequence[Path] = ()
+
+    def submit(self, kind: str, gallery: str, params: dict[str, object]) -> Job:
+        """Checks and queues a job. Raises as :func:`lookalike.pipeline.job_run.job_request`."""
+        request = job_request(self.workspace, kind, gallery, params, source_folders=self.source_folders)
+        return self.jobs.submit(request)
+
+
+def _gateway(request: Request) -> Gateway:
+    return cast(Gateway, request.app.state.gateway)
 
 
 def _workspace(request: Request) -> Workspace:
-    return cast(Workspace, request.app.state.workspace)
+    return _gateway(request).workspace
 
 
-def _jobs(request: Request) -> Jobs:
-    return cast(Jobs, request.app.state.jobs)
-
-
+App = Annotated[Gateway, Depends(_gateway)]
 At = Annotated[Workspace, Depends(_workspace)]
-Queue = Annotated[Jobs, Depends(_jobs)]

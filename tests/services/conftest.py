@@ -4,34 +4,18 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from PIL import Image
+from gateway_store import BACKENDS, MAX_BODY_BYTES, at, draw, settings_of
 
-from lookalike.bootstrap import wire
+from lookalike.bootstrap import wire_jobs
 from lookalike.galleries.folder import FolderSource
-from lookalike.jobs.inline import InlineJobs
+from lookalike.jobs.port import Jobs
 from lookalike.pipeline.index_gallery import build_indexes, embed_gallery, newest_set, promote_indexes
 from lookalike.pipeline.ingest import ingest
 from lookalike.pipeline.models import import_model
 from lookalike.pipeline.workspace import Workspace
-from lookalike.settings import load
 from services.gateway.app import create_app
-
-COLORS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220)}
-BACKENDS = ("exact", "faiss", "annoy", "qdrant")
-
-
-def draw(folder: Path, per_color: int = 8, seed: int = 0) -> None:
-    """Noisy pictures in ``folder/warm|cold/<color>/``, each colour like itself and unlike the others."""
-    rng = np.random.default_rng(seed)
-    for name, color in COLORS.items():
-        below = folder / ("warm" if name == "red" else "cold") / name
-        below.mkdir(parents=True, exist_ok=True)
-        for number in range(per_color):
-            noise = rng.normal(0, 25, (48, 64, 3)) + np.array(color)
-            Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8)).save(below / f"{number}.png")
 
 
 @pytest.fixture(scope="session")
@@ -40,12 +24,6 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draw(folder)
     (folder / "warm" / "red" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
     return folder
-
-
-def at(folder: Path) -> Workspace:
-    """The ports over a store in ``folder``."""
-    environment = {"LOOKALIKE_STORAGE__FOLDER": f"{folder}/store", "LOOKALIKE_STORAGE__CACHE": f"{folder}/cache"}
-    return wire(load(environment, folder / "none.toml"))
 
 
 @pytest.fixture(scope="session")
@@ -72,6 +50,24 @@ def workspace(tmp_path: Path, prepared: Path) -> Iterator[Workspace]:
 
 
 @pytest.fixture
-def client(workspace: Workspace) -> Iterator[TestClient]:
-    with TestClient(create_app(workspace, InlineJobs(), max_body_bytes=5_000_000)) as made:
+def queue(tmp_path: Path, workspace: Workspace) -> Jobs:
+    """Closed with the application that serves it."""
+    return wire_jobs(settings_of(tmp_path), workspace)
+
+
+@pytest.fixture
+def client(workspace: Workspace, queue: Jobs) -> Iterator[TestClient]:
+    with TestClient(create_app(workspace, queue, max_body_bytes=MAX_BODY_BYTES)) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def module_client(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Iterator[TestClient]:
+    """One application for a whole module of tests that leave each other's images alone."""
+    folder = tmp_path_factory.mktemp("module")
+    shutil.copytree(prepared / "store", folder / "store")
+    made = at(folder)
+    app = create_app(made, wire_jobs(settings_of(folder), made), max_body_bytes=MAX_BODY_BYTES)
+    with TestClient(app) as client:
+        yield client
+    made.close()

@@ -1,26 +1,37 @@
 """Alive, ready, metrics."""
 
-from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from typing import Literal
 
-from services.gateway.state import At
+from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
+
+from services.gateway.readiness import Readiness, readiness
+from services.gateway.state import App
 
 router = APIRouter(tags=["health"])
 
 
+class Alive(BaseModel):
+    status: Literal["ok"] = "ok"
+
+
 @router.get("/healthz")
-async def healthz() -> dict[str, str]:
+async def healthz() -> Alive:
     """The process runs."""
-    return {"status": "ok"}
+    return Alive()
 
 
-@router.get("/readyz")
-def readyz(at: At) -> dict[str, object]:
-    """The store answers; lists the galleries that can be searched."""
-    return {"status": "ready", "galleries": [pointer.name for pointer in at.galleries.list()]}
+@router.get("/readyz", responses={503: {"model": Readiness, "description": "The store does not answer."}})
+def readyz(app: App, response: Response) -> Readiness:
+    """What is ready and what is not: 200 while the store answers, else 503."""
+    found = readiness(app.workspace, app.opener)
+    response.status_code = 200 if found.status == "ready" else 503
+    return found
 
 
-@router.get("/metrics")
-def metrics() -> Response:
+@router.get("/metrics", response_class=PlainTextResponse)
+def metrics(app: App) -> Response:
     """Prometheus metrics."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(app.metrics.registry), media_type=CONTENT_TYPE_LATEST)

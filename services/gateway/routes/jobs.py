@@ -1,40 +1,148 @@
 """Jobs."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
+from typing import Annotated
 
-from fastapi import APIRouter
+import anyio
+import anyio.to_thread
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from lookalike.jobs.port import Job
-from services.gateway.state import Queue
+from lookalike.errors import InvalidCursor
+from lookalike.jobs.ledger import Failure
+from lookalike.jobs.port import Job, Jobs, JobState, JobSummary
+from lookalike.pipeline.job_kinds import JobKind, job_kind, retry_params
+from lookalike.pipeline.job_run import job_failures
+from services.gateway.cursor import make_cursor, read_cursor
+from services.gateway.json_body import StrictRoute
+from services.gateway.state import App
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-_LOOK_EVERY_S = 0.5
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute)
+LOOK_EVERY_S = 0.25
+KEEP_ALIVE_S = 15.0
+_EVENT = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"const": "job"},
+        "data": {"type": "string", "contentMediaType": "application/json", "description": "a JobSummary as JSON"},
+    },
+}
 
 
-@router.get("")
-def list_jobs(queue: Queue) -> list[Job]:
-    """Newest first."""
-    return queue.list()
+class NewJob(BaseModel):
+    """``params`` are those of the kind."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: str = Field(description=f"one of {', '.join(JobKind)}")
+    gallery: str
+    params: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class Retry(BaseModel):
+    """``retry_failed`` also tries again what is in the failure ledger (kinds ingest, add and embed)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    retry_failed: bool = False
+
+
+class FailurePage(BaseModel):
+    """``cursor`` is given back for the next page; None at the end."""
+
+    failures: list[Failure]
+    cursor: str | None
+
+
+@router.post("", status_code=202)
+def start_job(new: NewJob, app: App, response: Response) -> Job:
+    """Queues a job. Jobs of one gallery run one after the other."""
+    job = app.submit(new.kind, new.gallery, {**new.params})
+    response.headers["Location"] = f"/v1/jobs/{job.job_id}"
+    return job
+
+
+@router.get("", response_model=list[JobSummary])
+def list_jobs(
+    app: App,
+    gallery: str | None = None,
+    state: JobState | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+) -> list[Job]:
+    """Newest first, without their parameters."""
+    found = [
+        job
+        for job in app.jobs.list()
+        if (gallery is None or job.gallery == gallery) and (state is None or job.state is state)
+    ]
+    return found[:limit]
 
 
 @router.get("/{job_id}")
-def get_job(job_id: str, queue: Queue) -> Job:
+def get_job(job_id: str, app: App) -> Job:
     """State, stage and counts of one job."""
-    return queue.get(job_id)
+    return app.jobs.get(job_id)
 
 
-@router.get("/{job_id}/events")
-def job_events(job_id: str, queue: Queue) -> StreamingResponse:
-    """Server-sent events, one at every change, until the job ends."""
-    queue.get(job_id)
+@router.get(
+    "/{job_id}/events",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {"schema": _EVENT}}, "description": "The events."}},
+)
+async def job_events(job_id: str, app: App) -> StreamingResponse:
+    """Server-sent events: the job at once, at every change, and when it has ended; then the stream ends."""
+    first = await anyio.to_thread.run_sync(app.jobs.get, job_id)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(job_stream(app.jobs, first), media_type="text/event-stream", headers=headers)
 
-    def events() -> Iterator[str]:
-        said = None
-        while said is None or said.finished_at is None:
-            job = queue.wait(job_id, timeout_s=_LOOK_EVERY_S)
-            if job != said:
-                said = job
-                yield f"event: job\ndata: {job.model_dump_json()}\n\n"
 
-    return StreamingResponse(events(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+async def job_stream(jobs: Jobs, job: Job) -> AsyncIterator[str]:
+    """Looks every quarter of a second, in a thread that is held no longer than that takes."""
+    silent_s = 0.0
+    yield _event(job)
+    while not job.state.has_ended:
+        await anyio.sleep(LOOK_EVERY_S)
+        silent_s += LOOK_EVERY_S
+        before, job = job, await anyio.to_thread.run_sync(jobs.get, job.job_id)
+        if job != before:
+            silent_s = 0.0
+            yield _event(job)
+        elif silent_s >= KEEP_ALIVE_S:
+            silent_s = 0.0
+            yield ": still there\n\n"
+
+
+def _event(job: Job) -> str:
+    return f"event: job\ndata: {job.model_dump_json(exclude={'params'})}\n\n"
+
+
+@router.get("/{job_id}/failures")
+def failures(
+    job_id: str, app: App, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000, cursor: str | None = None
+) -> FailurePage:
+    """What the failure ledger has of this job's stages now: an image that has succeeded since is gone from it."""
+    start = 0
+    if cursor is not None:
+        said = read_cursor(cursor)
+        if not (said.isascii() and said.isdigit() and len(said) < 16):
+            raise InvalidCursor("not a cursor of an earlier page")
+        start = int(said)
+    found = job_failures(app.workspace, app.jobs.get(job_id).request)
+    following = make_cursor(str(start + limit)) if len(found) > start + limit else None
+    return FailurePage(failures=found[start : start + limit], cursor=following)
+
+
+@router.post("/{job_id}/cancel", status_code=202)
+def cancel(job_id: str, app: App) -> Job:
+    """Ends a queued job at once, a running one at its next report of progress."""
+    return app.jobs.cancel(job_id)
+
+
+@router.post("/{job_id}/retry", status_code=202)
+def retry(job_id: str, app: App, how: Retry | None = None) -> Job:
+    """Queues a failed or cancelled job again; what it had done is not done again."""
+    job = app.jobs.get(job_id)
+    retry_failed = how is not None and how.retry_failed
+    return app.jobs.retry(job_id, retry_params(job_kind(job.kind), job.params, retry_failed=retry_failed))

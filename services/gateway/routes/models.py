@@ -23,5 +23,5 @@ def get_model(model: str, at: At) -> ModelManifest:
 
 @router.get("/backends", tags=["backends"])
 def list_backends(at: At) -> list[BackendDescription]:
-    """Capabilities, metrics, and parameters with their ranges and defaults."""
+    """Capabilities, metrics, and parameters with their ranges and defaults; also of those that are not installed."""
     return describe_backends(at.backend, at.backend_names)

@@ -1,0 +1,128 @@
+"""What is ready, and the opening of what is live while the gateway already answers."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from lookalike.errors import LookalikeError
+from lookalike.pipeline.backends import describe_backends
+from lookalike.pipeline.workspace import Workspace
+
+STOP_S = 5.0  # at the end of the process
+
+_log = logging.getLogger(__name__)
+
+
+class BackendReadiness(BaseModel):
+    """``reason`` says why a backend is not available."""
+
+    model_config = ConfigDict(frozen=True)
+
+    available: bool
+    reason: str | None = None
+
+
+class Readiness(BaseModel):
+    """``ready`` while the store answers. What is live is opened in the background: ``opening`` until that is done.
+
+    ``problems`` are what could not be opened, by ``gallery/model/backend`` or by model; searches of it fail, others
+    work.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    status: Literal["ready", "unavailable"]
+    store: str
+    opening: bool
+    galleries: list[str]
+    backends: dict[str, BackendReadiness]
+    problems: dict[str, str]
+
+
+class Opener:
+    """Opens every live index and the default models' embedders in a thread, so that the first search finds them."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._stopped = threading.Event()
+        self._done = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.problems: dict[str, str] = {}
+
+    @property
+    def is_opening(self) -> bool:
+        return self._thread is not None and not self._done.is_set()
+
+    def start(self) -> None:
+        """Returns at once."""
+        self._thread = threading.Thread(target=self._open_all, name="opener", daemon=True)
+        self._thread.start()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether everything has been opened, or tried, within that time."""
+        return self._done.wait(timeout_s)
+
+    def stop(self) -> None:
+        """Ends after what is being opened; one that takes longer than that, such as a model, is left alone."""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join(STOP_S)
+
+    def _open_all(self) -> None:
+        try:
+            self._try("store", self._open_galleries)
+        finally:
+            self._done.set()
+
+    def _open_galleries(self) -> None:
+        models = set()
+        for pointer in self._workspace.galleries.list():
+            live = self._workspace.pointers.get(pointer.name)
+            if live is None:
+                continue
+            served = self._workspace.serving.gallery(pointer.name)
+            pairs = [(model, backend) for model, entry in live.models.items() for backend in sorted(entry.indexes)]
+            for model, backend in pairs:
+                self._try(
+                    f"{pointer.name}/{model}/{backend}",
+                    lambda model=model, backend=backend: served.index(model, backend),  # type: ignore[misc] # noqa: B023
+                )
+            models.add(live.default_model)
+        for name in models:
+            if name is not None:
+                self._try(name, lambda name=name: self._workspace.embedder(name))  # type: ignore[misc]
+
+    def _try(self, what: str, step: Callable[[], object]) -> None:
+        if self._stopped.is_set():
+            return
+        try:
+            step()
+        except LookalikeError as error:
+            # A damaged index or a missing library: named in /readyz, and said again to whoever asks for it.
+            _log.warning("%s cannot be opened: %s", what, error.message)
+            self.problems[what] = error.message
+
+
+def readiness(workspace: Workspace, opener: Opener) -> Readiness:
+    """What is ready now."""
+    backends = {
+        one.name: BackendReadiness(available=one.available, reason=one.unavailable_because)
+        for one in describe_backends(workspace.backend, workspace.backend_names)
+    }
+    try:
+        galleries = [pointer.name for pointer in workspace.galleries.list()]
+        status, store = "ready", "ok"
+    except (LookalikeError, OSError) as error:
+        galleries, status = [], "unavailable"
+        store = error.message if isinstance(error, LookalikeError) else type(error).__name__
+    return Readiness(
+        status="ready" if status == "ready" else "unavailable",
+        store=store,
+        opening=opener.is_opening,
+        galleries=galleries,
+        backends=backends,
+        problems=dict(opener.problems),
+    )
