@@ -4,7 +4,7 @@ Three ways through the same images, alternating, so that whatever else the machi
 
 * ``ours``: the files are read, decoded, resized, embedded, and the embeddings written to a ``.npy``;
 * ``bare``: the model alone on images that lie ready in memory, at its best setting, found first among bfloat16
-  with channels_last at several batch sizes, in plain torch and in the library's embedder;
+  with channels_last at several batch sizes, in plain torch and in the library's embedder (no ``torch.compile``);
 * ``plain``: the loop of most tutorials: open, resize and embed one image after the other in float32.
 
 Prints the medians of ours / bare (the aim: 0.85) and ours / plain (the aim: 2.5) as JSON. Weights are random:
@@ -16,7 +16,6 @@ they don't change the time.
 import argparse
 import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -29,6 +28,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.machine import describe
 from lookalike.embedding.archive import write_archive
 from lookalike.embedding.export import IMAGENET_MEAN, IMAGENET_STD, export_program
 from lookalike.embedding.stream import Embedded, embed_stream
@@ -112,13 +112,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
         "ours_over_plain_all": [round(ratio, 2) for ratio in over_plain],
         "targets": {"ours_over_bare": 0.85, "ours_over_plain": 2.5},
         "precision": embedder.precision,
-        "machine": {
-            "processor": torch.cpu.get_capabilities().get("cpu_name", platform.processor()),
-            "cores": len(os.sched_getaffinity(0)),
-            "system": platform.platform(),
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-        },
+        "machine": describe("torch", "numpy", "pillow", "simplejpeg"),
     }
 
 

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from functools import partial
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 
 from lookalike.catalog.embedding_sets import EmbeddingSets
 from lookalike.catalog.galleries import Galleries
@@ -13,53 +13,90 @@ from lookalike.catalog.local_artifacts import LocalArtifacts
 from lookalike.catalog.models import Models
 from lookalike.embedding.named import NamedEmbedder
 from lookalike.embedding.port import Embedder
-from lookalike.errors import InvalidRequest
+from lookalike.errors import DependencyUnavailable
+from lookalike.evaluation.labels import Level
 from lookalike.images.limits import ImageLimits
 from lookalike.indexes import registry
+from lookalike.indexes.port import Backend
+from lookalike.jobs.inline import InlineJobs
 from lookalike.jobs.ledger import Ledger
+from lookalike.jobs.port import Jobs
+from lookalike.pipeline.gate_rule import GateRule
 from lookalike.pipeline.search import QueryParts
 from lookalike.pipeline.served import Serving
 from lookalike.pipeline.workspace import Workspace
 from lookalike.settings import Settings
 from lookalike.storage.local import LocalStore
-from lookalike.types.models import ModelRef
+from lookalike.types.models import ModelManifest, ModelRef
 
 
 class LoadedEmbedders:
-    """Embedders by model, loaded when first asked for and kept. Torch is imported at that moment, not before."""
+    """Embedders by model, opened when first asked for and kept: the remote service's where the settings name one.
+
+    Torch is imported only where a model runs in this process, at that moment and not before.
+    """
 
     def __init__(self, settings: Settings, models: Models, artifacts: LocalArtifacts) -> None:
-        self._settings = settings
+        self._options = settings.embedder
         self._models = models
         self._artifacts = artifacts
         self._loaded: dict[str, Embedder] = {}
         self._lock = threading.Lock()
 
     def __call__(self, model: str) -> Embedder:
-        """Raises ModelNotFound, MissingExtra without torch, InvalidArchive."""
+        """Raises ModelNotFound, MissingExtra without torch, InvalidArchive, DependencyUnavailable.
+
+        The last also where the service has another model under this name than the catalog: two are never mixed.
+        """
         manifest = self._models.get(ModelRef.parse(model))
         name = str(manifest.ref)
-        with self._lock:
-            if name not in self._loaded:
-                archive = self._artifacts.file("models", f"{manifest.embedding_digest}.mar")
-                if not archive.exists():
-                    self._models.fetch_archive(manifest, archive)
-                from lookalike.embedding.torch_local import TorchEmbedder
-
-                options = self._settings.embedder
-                inner = TorchEmbedder(
-                    archive,
-                    precision=options.precision,
-                    batch_size=options.batch_size or "auto",
-                    threads=options.threads or "auto",
-                )
-                self._loaded[name] = NamedEmbedder(inner, manifest)
-            return self._loaded[name]
+        if name not in self._loaded:
+            if self._options.url is not None:
+                # Not under the lock: who waits for a server that is down must not keep others waiting.
+                self._keep(name, NamedEmbedder(self._remote(self._options.url, manifest), manifest))
+            else:
+                with self._lock:
+                    if name not in self._loaded:
+                        self._loaded[name] = NamedEmbedder(self._local(manifest), manifest)
+        return self._loaded[name]
 
     def close(self) -> None:
         for embedder in self._loaded.values():
             embedder.close()
         self._loaded.clear()
+
+    def _keep(self, name: str, embedder: Embedder) -> None:
+        with self._lock:
+            kept = self._loaded.setdefault(name, embedder)
+        if kept is not embedder:
+            embedder.close()
+
+    def _remote(self, url: str, manifest: ModelManifest) -> Embedder:
+        from lookalike.embedding.remote import RemoteEmbedder
+
+        embedder = RemoteEmbedder(url, manifest.name, digest=manifest.digest, batch_size=self._options.batch_size)
+        if embedder.manifest.embedding_digest != manifest.embedding_digest:
+            embedder.close()
+            raise DependencyUnavailable(
+                f"the remote embedder prepares images for {manifest.name} otherwise than {manifest.ref} does "
+                f"({embedder.manifest.resize_policy} to {embedder.manifest.input_size}, not "
+                f"{manifest.resize_policy} to {manifest.input_size})",
+                dependency="embedder",
+            )
+        return embedder
+
+    def _local(self, manifest: ModelManifest) -> Embedder:
+        from lookalike.embedding.torch_local import TorchEmbedder
+
+        archive = self._artifacts.file("models", f"{manifest.embedding_digest}.mar")
+        if not archive.exists():
+            self._models.fetch_archive(manifest, archive)
+        return TorchEmbedder(
+            archive,
+            precision=self._options.precision,
+            batch_size=self._options.batch_size or "auto",
+            threads=self._options.threads or "auto",
+        )
 
 
 def wire(settings: Settings) -> Workspace:
@@ -70,9 +107,8 @@ def wire(settings: Settings) -> Workspace:
     artifacts = LocalArtifacts(settings.storage.cache.absolute(), store, sets)
     limits = ImageLimits(settings.images.max_bytes, settings.images.max_pixels)
     embedders = LoadedEmbedders(settings, models, artifacts)
-    serving = Serving(
-        store, galleries, sets, indexes, pointers, artifacts, registry.backend, poll_s=settings.search.poll_s
-    )
+    backend = _backends(settings)
+    serving = Serving(store, galleries, sets, indexes, pointers, artifacts, backend, poll_s=settings.search.poll_s)
     fetch = _fetcher(settings, limits)
 
     def close() -> None:
@@ -89,23 +125,46 @@ def wire(settings: Settings) -> Workspace:
         models=models,
         ledger=Ledger(store),
         serving=serving,
-        backend=registry.backend,
+        backend=backend,
         backend_names=registry.BACKEND_NAMES,
         embedder=embedders,
         fetch=fetch,
         limits=limits,
+        decode_workers=settings.embedder.decode_threads or "auto",
         query=QueryParts(embedder=embedders, fetch=fetch, limits=limits, preferred_backend=settings.search.backend),
         min_parity=settings.build.min_parity,
+        gate=gate_rule(settings) if settings.gate.enabled else None,
         close=close,
     )
 
 
+def _backends(settings: Settings) -> Callable[[str], Backend]:
+    """The backends by name; ``qdrant`` is the server where the settings name one, else the engine in process."""
+    if settings.qdrant.url is None:
+        return registry.backend
+    from lookalike.indexes.qdrant_server import QdrantServerBackend
+
+    key = settings.qdrant.api_key
+    server = QdrantServerBackend(settings.qdrant.url, api_key=None if key is None else key.get_secret_value())
+    return lambda name: server if name == server.name else registry.backend(name)
+
+
+def gate_rule(settings: Settings) -> GateRule:
+    """The evaluation gate as the settings say, enabled or not."""
+    said = settings.gate
+    return GateRule(level=Level(said.level), k=said.k, max_drop=said.max_drop, num_queries=said.num_queries)
+
+
+def wire_jobs(settings: Settings, workspace: Workspace) -> Jobs:
+    """The queue of this process. Close it before the workspace."""
+    from lookalike.pipeline.job_run import run_job  # everything that a job can do: not for every command
+
+    run = partial(run_job, workspace, source_folders=settings.jobs.source_folders)
+    return InlineJobs(workspace.store, workspace.artifacts.file("jobs", "locks"), run, threads=settings.jobs.threads)
+
+
 def _fetcher(settings: Settings, limits: ImageLimits) -> Callable[[str], bytes]:
-    try:
-        networks = frozenset(ip_network(text) for text in settings.urls.allowed_networks)
-    except ValueError as error:
-        raise InvalidRequest(f"setting urls.allowed_networks: {error}") from error
-    return partial(_fetch, networks, limits, settings.urls.timeout_s)
+    return partial(_fetch, frozenset(settings.urls.allowed_networks), limits, settings.urls.timeout_s)
 
 
 def _fetch(networks: frozenset[IPv4Network | IPv6Network], limits: ImageLimits, timeout_s: float, url: str) -> bytes:

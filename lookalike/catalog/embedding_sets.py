@@ -2,12 +2,14 @@
 
 A part is named by what went into it (the model's digest and the images' digests), so that the plan of an
 interrupted run finds its finished parts again; it is done when its ``part.json`` exists, which is written
-last. A set names its parts and, for each, the rows that do not belong to it (images deleted or replaced since).
+last and by one writer only. A set names its parts and, for each, the rows that do not belong to it (images
+deleted or replaced since). What computed a part (precision, hardware, libraries) is its lineage: written beside
+it, and no part of any name, so that workers of different machines fill one set.
 """
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +19,8 @@ from numpy.typing import NDArray
 
 from lookalike.catalog import documents, keys
 from lookalike.catalog.documents import Document
-from lookalike.errors import DamagedArtifact, ObjectNotFound
+from lookalike.embedding.runtime import Runtime
+from lookalike.errors import DamagedArtifact, ObjectNotFound, PreconditionFailed
 from lookalike.storage.port import ObjectStore
 from lookalike.types.ids import IdArray, as_keys, pack_ids
 from lookalike.types.images import ImageRecord
@@ -42,7 +45,12 @@ class PartFailure(Document):
 
 
 class PartManifest(Document):
-    """``galleries/<gallery>/embeddings/<model>/parts/<part_id>/part.json``."""
+    """``galleries/<gallery>/embeddings/<model>/parts/<part_id>/part.json``.
+
+    The files are named by their digests: of two that write one part at once, each keeps its own files and the
+    first manifest counts. ``made_with`` is empty for parts from before it was recorded, and has several entries
+    where compaction joined what different runtimes had made.
+    """
 
     part_id: str
     model_digest: str
@@ -50,7 +58,11 @@ class PartManifest(Document):
     dimension: int
     embeddings_sha256: str
     items_sha256: str
+    embeddings_file: str = "embeddings.npy"
+    items_file: str = "items.npy"
     failures: tuple[PartFailure, ...] = ()
+    made_with: tuple[Runtime, ...] = ()
+    made_at: str | None = None
 
 
 class SetPart(Document):
@@ -122,44 +134,78 @@ class EmbeddingSets:
         folder = keys.embedding_part(gallery, model_digest, identifier)
         return documents.read_or_none(self._store, PartManifest, f"{folder}part.json")
 
+    def finished_parts(self, gallery: str, model_digest: str) -> Iterator[str]:
+        """Every part that is done, in the order of their names, whether a set uses it or not."""
+        for info in self._store.list(keys.embedding_parts(gallery, model_digest)):
+            folder, _, name = info.key.rpartition("/")
+            if name == "part.json":
+                yield folder.rpartition("/")[2]
+
     def write_part(
-        self, gallery: str, model_digest: str, identifier: str, part: Part, failures: Iterable[PartFailure] = ()
+        self,
+        gallery: str,
+        model_digest: str,
+        identifier: str,
+        part: Part,
+        failures: Iterable[PartFailure] = (),
+        *,
+        made_with: tuple[Runtime, ...] = (),
     ) -> PartManifest:
-        """Stores ``part`` under ``identifier``; the manifest comes last and makes it count."""
+        """Stores ``part`` under ``identifier``; the manifest comes last and makes it count.
+
+        Returns the manifest that counts, which is another's where somebody else finished the same part first.
+        """
         folder = keys.embedding_part(gallery, model_digest, identifier)
         embeddings, items = _npy(part.embeddings_ND), _npy(part.items_N48)
+        embeddings_sha256, items_sha256 = hashlib.sha256(embeddings).hexdigest(), hashlib.sha256(items).hexdigest()
         manifest = PartManifest(
             part_id=identifier,
             model_digest=model_digest,
             num_embeddings=part.embeddings_ND.shape[0],
             dimension=part.embeddings_ND.shape[1],
-            embeddings_sha256=hashlib.sha256(embeddings).hexdigest(),
-            items_sha256=hashlib.sha256(items).hexdigest(),
+            embeddings_sha256=embeddings_sha256,
+            items_sha256=items_sha256,
+            embeddings_file=f"embeddings-{embeddings_sha256[:32]}.npy",
+            items_file=f"items-{items_sha256[:32]}.npy",
             failures=tuple(failures),
+            made_with=made_with,
+            made_at=self._now().isoformat(),
         )
-        self._store.put(f"{folder}embeddings.npy", embeddings)
-        self._store.put(f"{folder}items.npy", items)
-        self._store.put(f"{folder}part.json", documents.encode(manifest))
+        self._store.put(f"{folder}{manifest.embeddings_file}", embeddings)
+        self._store.put(f"{folder}{manifest.items_file}", items)
+        try:
+            self._store.put_if(f"{folder}part.json", documents.encode(manifest), etag=None)
+        except PreconditionFailed:
+            return self._finished(gallery, model_digest, identifier)
         return manifest
 
     def read_part(self, gallery: str, model_digest: str, identifier: str) -> Part:
         """Raises DamagedArtifact when the bytes are not those that the manifest names."""
-        manifest = self.part_manifest(gallery, model_digest, identifier)
-        if manifest is None:
-            raise DamagedArtifact(f"embedding part {identifier} is missing", part_id=identifier)
+        manifest = self._finished(gallery, model_digest, identifier)
         folder = keys.embedding_part(gallery, model_digest, identifier)
         return Part(
-            _checked(self._store, f"{folder}embeddings.npy", manifest.embeddings_sha256),
-            _checked(self._store, f"{folder}items.npy", manifest.items_sha256),
+            _checked(self._store, f"{folder}{manifest.embeddings_file}", manifest.embeddings_sha256),
+            self._items(folder, manifest),
         )
 
-    def read_items(self, gallery: str, model_digest: str, identifier: str) -> NDArray[np.uint8]:
-        """Only what a part is of, without the embeddings: uint8 ``[N, 48]``."""
+    def read_items(self, gallery: str, model_digest: str, identifier: str) -> tuple[PartManifest, NDArray[np.uint8]]:
+        """What a part is of, uint8 ``[N, 48]``, without the embeddings. Raises DamagedArtifact."""
+        manifest = self._finished(gallery, model_digest, identifier)
+        return manifest, self._items(keys.embedding_part(gallery, model_digest, identifier), manifest)
+
+    def lineage(self, embedding_set: EmbeddingSet) -> Iterator[PartManifest]:
+        """The manifests of the parts of a set, in its order: with what each was made, and when."""
+        for part in embedding_set.parts:
+            yield self._finished(embedding_set.gallery, embedding_set.model_digest, part.part_id)
+
+    def _finished(self, gallery: str, model_digest: str, identifier: str) -> PartManifest:
         manifest = self.part_manifest(gallery, model_digest, identifier)
         if manifest is None:
             raise DamagedArtifact(f"embedding part {identifier} is missing", part_id=identifier)
-        folder = keys.embedding_part(gallery, model_digest, identifier)
-        items: NDArray[np.uint8] = _checked(self._store, f"{folder}items.npy", manifest.items_sha256)
+        return manifest
+
+    def _items(self, folder: str, manifest: PartManifest) -> NDArray[np.uint8]:
+        items: NDArray[np.uint8] = _checked(self._store, f"{folder}{manifest.items_file}", manifest.items_sha256)
         return items
 
     def newest(self, gallery: str, model_digest: str) -> EmbeddingSet | None:

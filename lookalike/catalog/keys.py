@@ -47,9 +47,14 @@ def failures(gallery: str, stage: str) -> str:
     return f"{gallery_folder(gallery)}failures/{stage}.jsonl"
 
 
+def embedding_parts(gallery: str, model_digest: str) -> str:
+    """Folder of all parts of a gallery under a model."""
+    return f"{gallery_folder(gallery)}embeddings/{model_digest[:16]}/parts/"
+
+
 def embedding_part(gallery: str, model_digest: str, part_id: str) -> str:
-    """Folder of one part; inside are ``embeddings.npy``, ``items.npy`` and, written last, ``part.json``."""
-    return f"{gallery_folder(gallery)}embeddings/{model_digest[:16]}/parts/{part_id}/"
+    """Folder of one part; inside are its embeddings, its items and, written last, ``part.json``."""
+    return f"{embedding_parts(gallery, model_digest)}{part_id}/"
 
 
 def embedding_set(gallery: str, set_id: str) -> str:

@@ -5,7 +5,8 @@ All of it can be thrown away at any time; a folder appears complete or not at al
 
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +76,15 @@ class LocalArtifacts:
         folder.mkdir(parents=True)
         return folder
 
+    @contextmanager
+    def temporary(self) -> Iterator[Path]:
+        """:meth:`scratch`, removed at the end with whatever is in it."""
+        folder = self.scratch()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
     def file(self, *names: str) -> Path:
         """A path for a cache file of somebody else's; its folder exists."""
         path = self._folder.joinpath(*names)
@@ -84,16 +94,14 @@ class LocalArtifacts:
     def _complete(self, target: Path, write: Callable[[Path], None]) -> Path:
         if target.exists():
             return target
-        temporary = self.scratch()
-        try:
-            write(temporary)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary.rename(target)
-        except OSError:
-            if not target.exists():  # otherwise another process was faster, with the same content
-                raise
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        with self.temporary() as temporary:
+            try:
+                write(temporary)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                temporary.rename(target)
+            except OSError:
+                if not target.exists():  # otherwise another process was faster, with the same content
+                    raise
         return target
 
     def _write_matrix(self, folder: Path, embedding_set: EmbeddingSet) -> None:

@@ -5,6 +5,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.embedding.runtime import Runtime
 from lookalike.types.models import ModelManifest
 
 
@@ -21,6 +22,11 @@ class Embedder(Protocol):
     @property
     def batch_size(self) -> int:
         """The number of images per call at which this embedder is fastest; others work too."""
+        ...
+
+    @property
+    def runtime(self) -> Runtime:
+        """How it computes, which is kept beside the embeddings and is not part of what they are called."""
         ...
 
     def embed(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -2,12 +2,14 @@
 
 The protocol, which ``services/embedder`` serves::
 
-    GET  /v1/models/{name}              {"manifest": {…}, "batch_size": 16, "max_images": 256}
+    GET  /v1/models/{name}              If-Match: "<digest>" (may be left out)
+                                        -> {"manifest": {…}, "batch_size": 16, "max_images": 256, "runtime": {…}}
     POST /v1/models/{name}/embeddings   If-Match: "<digest>"   Lookalike-Shape: N,S,S,3   body: uint8, C order
                                         -> Lookalike-Shape: N,D   body: float32, little-endian, C order
 
 Errors are RFC 9457 problem+json with a ``code``. ``If-Match`` carries the digest of the model that the client
-knows: a server that serves another one by now answers 412, so that two models are never mixed.
+knows: a server that does not serve that one answers 412, so that two models are never mixed. It also chooses
+among several versions of one name.
 
 Shape suffixes: N images, H and W their height and width, C channels, D dimension.
 """
@@ -21,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lookalike.embedding.runtime import Runtime
 from lookalike.embedding.shapes import check_images, unit_rows
 from lookalike.errors import DependencyUnavailable, InvalidRequest, MissingExtra, ModelNotFound
 from lookalike.types.models import ModelManifest
@@ -44,6 +47,7 @@ class RemoteModel(BaseModel):
     manifest: ModelManifest
     batch_size: int = Field(ge=1)
     max_images: int = Field(ge=1)
+    runtime: Runtime
 
 
 class RemoteEmbedder:
@@ -55,16 +59,26 @@ class RemoteEmbedder:
     Args:
         url: where the service is, such as ``http://embedder:8080``.
         model: name of the model there.
+        digest: of the program that it must be; None takes whatever the server has under the name.
+        batch_size: images per call instead of the number that the server asks for.
         timeout_s: for connecting, and for each wait for bytes.
         sleep: how to pause between attempts.
 
-    Raises ModelNotFound, DependencyUnavailable.
+    Raises ModelNotFound, and DependencyUnavailable where the server does not answer or has another ``digest``.
     """
 
     def __init__(
-        self, url: str, model: str, *, timeout_s: float = 30.0, sleep: Callable[[float], None] = time.sleep
+        self,
+        url: str,
+        model: str,
+        *,
+        digest: str | None = None,
+        batch_size: int | None = None,
+        timeout_s: float = 30.0,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._sleep = sleep
+        self._batch_size = batch_size
         self._path = f"/v1/models/{quote(model, safe='')}"
         try:
             parsed = httpx.URL(url)
@@ -73,9 +87,9 @@ class RemoteEmbedder:
         if parsed.scheme not in ("http", "https") or not parsed.host:
             raise InvalidRequest(f"the URL of an embedder starts with http://HOST, not {url!r:.200}", url=url[:200])
         self._client = httpx.Client(base_url=parsed, timeout=timeout_s, follow_redirects=False)
-        self._url = url
+        self._url = str(parsed.copy_with(userinfo=b""))  # for messages, which hold no password
         try:
-            self._model = self._describe(model)
+            self._model = self._describe(model, digest)
         except BaseException:
             self._client.close()
             raise
@@ -86,7 +100,12 @@ class RemoteEmbedder:
 
     @property
     def batch_size(self) -> int:
-        return self._model.batch_size
+        return self._batch_size or self._model.batch_size
+
+    @property
+    def runtime(self) -> Runtime:
+        """That of the server, for the batches that this client sends."""
+        return self._model.runtime.model_copy(update={"batch_size": self.batch_size})
 
     def embed(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See the port. More images than one request may hold are sent in several, one after another."""
@@ -100,16 +119,24 @@ class RemoteEmbedder:
     def close(self) -> None:
         self._client.close()
 
-    def _describe(self, model: str) -> RemoteModel:
-        response = self._request("GET", self._path)
+    def _describe(self, model: str, digest: str | None) -> RemoteModel:
+        headers = {} if digest is None else {"If-Match": f'"{digest}"'}
+        response = self._request("GET", self._path, headers=headers)
         if response.status_code == 404:
             raise ModelNotFound(f"{self._url} serves no model {model!r:.100}", model=model[:100])
+        if response.status_code == 412:
+            raise self._unavailable(f"serves another {model!r:.100} than the one with digest {digest}")
         if response.status_code != 200:
             raise self._unavailable(f"answered {response.status_code}")
         try:
-            return RemoteModel.model_validate_json(response.content)
+            described = RemoteModel.model_validate_json(response.content)
         except ValidationError as error:
             raise self._unavailable("is no embedder of this version") from error
+        if digest is not None and described.manifest.digest != digest:
+            raise self._unavailable(
+                f"serves {model!r:.100} with digest {described.manifest.digest:.64}, not the one with digest {digest}"
+            )
+        return described
 
     def _embed_request(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
         headers = {

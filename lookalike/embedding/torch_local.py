@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from lookalike.embedding.archive import read_program
 from lookalike.embedding.cores import available_cores
+from lookalike.embedding.runtime import Runtime
 from lookalike.embedding.shapes import check_images, unit_rows
 from lookalike.errors import InvalidArchive, InvalidRequest, MissingExtra
 from lookalike.types.models import ModelManifest
@@ -92,6 +93,16 @@ class TorchEmbedder:
     @property
     def threads(self) -> int:
         return self._threads
+
+    @property
+    def runtime(self) -> Runtime:
+        return Runtime(
+            precision=self.precision,
+            device=self._device.type,
+            batch_size=self._batch_size,
+            threads=self._threads if self._device.type == "cpu" else None,
+            libraries={"torch": torch.__version__},
+        )
 
     def embed(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See the port. Calls from several threads share the lanes.

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version as version_of
 from itertools import islice
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +23,20 @@ from lookalike.catalog.embedding_sets import (
     part_id,
 )
 from lookalike.catalog.galleries import Galleries, GalleryVersion
+from lookalike.embedding.named import DeferredEmbedder
 from lookalike.embedding.port import Embedder
+from lookalike.embedding.runtime import Runtime
 from lookalike.embedding.stream import Failed, embed_stream
 from lookalike.images.limits import ImageLimits
 from lookalike.jobs.ledger import Failure, Ledger, embed_stage
+from lookalike.pipeline.finished_parts import finished_parts, sorted_items
 from lookalike.pipeline.progress import Progress, Report, silent
+from lookalike.pipeline.workspace import Workspace
 from lookalike.storage.port import ObjectStore
-from lookalike.types.ids import as_keys
 from lookalike.types.images import ImageRecord
+from lookalike.types.models import ModelRef
+
+_PREPARED_BY = ("pillow", "simplejpeg")  # decode and resize, so that they belong to the lineage
 
 
 @dataclass(frozen=True)
@@ -53,21 +62,27 @@ def embed(
     limits: ImageLimits,
     retry_failed: bool = False,
     part_images: int = PART_IMAGES,
+    workers: int | Literal["auto"] = "auto",
     report: Report = silent,
 ) -> EmbedReport:
     """Completes the embedding set of the gallery's present version under the embedder's model.
 
-    Interrupted anywhere, the next run finds the finished parts and goes on after them. An image that cannot be
-    decoded is left out and goes to the failure ledger; it is tried again when its bytes change, or with
-    ``retry_failed``.
+    Whatever any earlier run finished is used: interrupted anywhere, the next run does at most one part again,
+    also of a gallery that has changed in between; an image that was away and comes back is not embedded again. An
+    image that cannot be decoded is left out and goes to the failure ledger; it is tried again when its bytes
+    change, or with ``retry_failed``. ``workers`` is that of :func:`lookalike.embedding.stream.embed_stream`.
+    Raises DamagedArtifact, naming the file, for a stored part whose bytes are not those that were written; once
+    that part's ``part.json`` is removed, the next run makes the part anew.
+
+    Memory grows by 144 bytes for each image of the gallery, and by what one part needs.
     """
     version = galleries.version(gallery)
     manifest = embedder.manifest
     digest = manifest.embedding_digest
     stage = embed_stage(digest)
-    known = ledger.read(gallery, stage)
-    newest = sets.newest(gallery, digest)
-    present = _present(sets, newest)
+    present = finished_parts(sets, gallery, digest, sets.newest(gallery, digest))
+    known = {failure.key: _failure(failure, stage, {}) for failure in present.failures}
+    known.update(ledger.read(gallery, stage))
     total = version.num_images
     failures: dict[str, Failure] = {}
     finished: list[SetPart] = []
@@ -78,7 +93,7 @@ def embed(
         for records in _chunks(galleries.records(version), part_images):
             items_N48 = pack_items(records)
             wanted_items.append(items_N48)
-            held = contains(present, items_N48)
+            held = contains(present.items, items_N48)
             for record, is_held in zip(records, held, strict=True):
                 before = known.get(record.key)
                 if is_held:
@@ -93,17 +108,16 @@ def embed(
         identifier = part_id(digest, pack_items(records), attempt)
         done = sets.part_manifest(gallery, digest, identifier)
         if done is None:
-            part, failed = _embed_part(store, gallery, records, embedder, limits)
-            done = sets.write_part(gallery, digest, identifier, part, failed)
+            part, failed = _embed_part(store, gallery, records, embedder, limits, workers)
+            done = sets.write_part(gallery, digest, identifier, part, failed, made_with=_made_with(embedder))
         embedded += done.num_embeddings
         if done.num_embeddings:
             finished.append(SetPart(part_id=identifier, num_rows=done.num_embeddings))
         for failure in done.failures:
             failures[failure.key] = _failure(failure, stage, known)
-        report(Progress("embed", min(present.size + embedded, total), total, len(failures)))
+        report(Progress("embed", min(present.items.size + embedded, total), total, len(failures)))
 
-    wanted = np.sort(as_keys(np.concatenate(wanted_items))) if wanted_items else np.zeros(0, "S48")
-    parts = [] if newest is None else _still_wanted(sets, newest, wanted)
+    parts = present.serving(sorted_items(wanted_items))
     embedding_set = EmbeddingSet(
         gallery=gallery,
         version_id=version.version_id,
@@ -125,8 +139,19 @@ def embed(
     )
 
 
+def unopened(workspace: Workspace, model: str) -> Embedder:
+    """The embedder of ``model``, opened only when there is an image to embed. Raises ModelNotFound."""
+    manifest = workspace.models.get(ModelRef.parse(model))
+    return DeferredEmbedder(manifest, partial(workspace.embedder, str(manifest.ref)))
+
+
 def _embed_part(
-    store: ObjectStore, gallery: str, records: list[ImageRecord], embedder: Embedder, limits: ImageLimits
+    store: ObjectStore,
+    gallery: str,
+    records: list[ImageRecord],
+    embedder: Embedder,
+    limits: ImageLimits,
+    workers: int | Literal["auto"],
 ) -> tuple[Part, list[PartFailure]]:
     def read(record: ImageRecord) -> bytes:
         return store.get(keys.image(gallery, record.sha256))
@@ -134,7 +159,7 @@ def _embed_part(
     embeddings = [np.zeros((0, embedder.manifest.dimension), np.float32)]
     done: list[ImageRecord] = []
     failed: list[PartFailure] = []
-    for outcome in embed_stream(records, read, embedder, limits):
+    for outcome in embed_stream(records, read, embedder, limits, workers=workers):
         if isinstance(outcome, Failed):
             record, error = outcome.item, outcome.error
             failed.append(
@@ -165,23 +190,10 @@ def _failure(failure: PartFailure, stage: str, known: dict[str, Failure]) -> Fai
     )
 
 
-def _present(sets: EmbeddingSets, newest: EmbeddingSet | None) -> NDArray[np.bytes_]:
-    """The items of all rows of all parts of ``newest``, sorted: also rows that it excludes, which may come back."""
-    if newest is None or not newest.parts:
-        return np.zeros(0, "S48")
-    items = [sets.read_items(newest.gallery, newest.model_digest, part.part_id) for part in newest.parts]
-    return np.sort(as_keys(np.concatenate(items)))
-
-
-def _still_wanted(sets: EmbeddingSets, newest: EmbeddingSet, wanted: NDArray[np.bytes_]) -> list[SetPart]:
-    """The parts of ``newest``, each without the rows that the gallery no longer has."""
-    parts = []
-    for part in newest.parts:
-        items_N48 = sets.read_items(newest.gallery, newest.model_digest, part.part_id)
-        excluded = np.flatnonzero(~contains(wanted, items_N48))
-        if excluded.size < part.num_rows:
-            parts.append(part.model_copy(update={"excluded_rows": tuple(int(row) for row in excluded)}))
-    return parts
+def _made_with(embedder: Embedder) -> tuple[Runtime, ...]:
+    runtime = embedder.runtime
+    prepared_by = {name: version_of(name) for name in _PREPARED_BY}
+    return (runtime.model_copy(update={"libraries": {**runtime.libraries, **prepared_by}}),)
 
 
 def _chunks(records: Iterable[ImageRecord], size: int) -> Iterator[list[ImageRecord]]:

@@ -1,11 +1,14 @@
-"""Ways to have a model: torchvision's, the built-in baselines, an archive."""
+"""Ways to have a model: torchvision's, the built-in baselines, an archive; and the way to take one elsewhere."""
 
+import shutil
+import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from lookalike.embedding.archive import read_manifest, read_program, write_archive
-from lookalike.errors import InvalidRequest
+from lookalike.errors import DamagedArtifact, InvalidArchive, InvalidRequest
 from lookalike.pipeline.workspace import Workspace
-from lookalike.types.models import ModelManifest, ResizePolicy
+from lookalike.types.models import ModelManifest, ModelRef, ResizePolicy, check_model_name
 
 
 def import_model(
@@ -23,6 +26,8 @@ def import_model(
 
     Raises InvalidRequest for another source, and what the importers raise.
     """
+    if name is not None:
+        check_model_name(name)
     kind, _, wanted = source.partition(":")
     if kind == "baseline":
         from lookalike.embedding.baselines import build_baseline
@@ -39,19 +44,50 @@ def import_model(
             mean=_channels(mean, "mean"),
             std=_channels(std, "std"),
         )
+        from lookalike.embedding.precision import with_measured_precision
+
+        manifest = with_measured_precision(program, manifest)
     else:
         raise InvalidRequest(f"not a model source: {source!r:.100} (torchvision:NAME or baseline:NAME)")
     if name is not None:
-        manifest = ModelManifest.model_validate({**manifest.model_dump(), "name": name})
-    archive = workspace.artifacts.scratch() / "model.mar"
-    complete = write_archive(archive, program, manifest)
-    return workspace.models.add(archive, complete)
+        manifest = manifest.model_copy(update={"name": name})
+    with workspace.artifacts.temporary() as folder:
+        complete = write_archive(folder / "model.mar", program, manifest)
+        return workspace.models.add(folder / "model.mar", complete)
 
 
 def register_archive(workspace: Workspace, archive: Path) -> ModelManifest:
     """Checks an archive and stores it. Raises InvalidArchive, DamagedArtifact."""
     read_program(archive)
     return workspace.models.add(archive, read_manifest(archive))
+
+
+def export_archive(workspace: Workspace, model: str, target: Path) -> ModelManifest:
+    """Writes the archive of ``model`` (``name`` or ``name@version``) to ``target``, complete or not at all.
+
+    The stored archive is checked first: its program has the digest that the catalog knows. Returns the catalog's
+    manifest. Raises ModelNotFound, DamagedArtifact for a stored archive that is not the one it was, and
+    InvalidRequest where ``target`` cannot be written.
+    """
+    manifest = workspace.models.get(ModelRef.parse(model))
+    with workspace.artifacts.temporary() as folder:
+        archive = folder / "model.mar"
+        workspace.models.fetch_archive(manifest, archive)
+        try:
+            _, written = read_program(archive)
+        except InvalidArchive as error:
+            raise DamagedArtifact(f"the stored archive of {manifest.ref} is damaged: {error.message}") from error
+        if written.embedding_digest != manifest.embedding_digest:
+            raise DamagedArtifact(f"the stored archive of {manifest.ref} is another model's", model=str(manifest.ref))
+        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        try:
+            shutil.copyfile(archive, partial)
+            partial.replace(target)
+        except OSError as error:
+            with suppress(OSError):
+                partial.unlink()
+            raise InvalidRequest(f"cannot write {str(target)!r}: {error.strerror}", path=str(target)) from error
+    return manifest
 
 
 def _channels(text: str | None, what: str) -> tuple[float, float, float] | None:

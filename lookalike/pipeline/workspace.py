@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from lookalike.catalog.embedding_sets import EmbeddingSets
 from lookalike.catalog.galleries import Galleries
@@ -13,6 +14,7 @@ from lookalike.embedding.port import Embedder
 from lookalike.images.limits import ImageLimits
 from lookalike.indexes.port import Backend
 from lookalike.jobs.ledger import Ledger
+from lookalike.pipeline.gate_rule import GateRule
 from lookalike.pipeline.search import QueryParts
 from lookalike.pipeline.served import Serving
 from lookalike.storage.port import ObjectStore
@@ -36,6 +38,8 @@ class Workspace:
     embedder: Callable[[str], Embedder]
     fetch: Callable[[str], bytes]
     limits: ImageLimits
+    decode_workers: int | Literal["auto"]
     query: QueryParts
     min_parity: float
+    gate: GateRule | None
     close: Callable[[], None]

@@ -47,7 +47,7 @@ class StartedServer(uvicorn.Server):
 
 @pytest.fixture(scope="module")
 def url(local: TorchEmbedder) -> Iterator[str]:
-    app = create_app({"color_edges": local})
+    app = create_app([local])
     server = StartedServer(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", ws="none"))
     thread = threading.Thread(target=server.run)
     thread.start()

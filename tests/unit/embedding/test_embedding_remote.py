@@ -32,7 +32,14 @@ class Script:
 DESCRIBED = (
     200,
     {},
-    json.dumps({"manifest": MANIFEST.model_dump(mode="json"), "batch_size": 2, "max_images": 3}).encode(),
+    json.dumps(
+        {
+            "manifest": MANIFEST.model_dump(mode="json"),
+            "batch_size": 2,
+            "max_images": 3,
+            "runtime": {"precision": "float32", "device": "cpu", "batch_size": 2, "threads": 1},
+        }
+    ).encode(),
 )
 
 
@@ -141,6 +148,24 @@ def test_answers_of_another_shape_are_refused(server, pauses, answer):
     embedder = RemoteEmbedder(server.url, "m", sleep=pauses.append)
     with pytest.raises(DependencyUnavailable, match="shape"):
         embedder.embed(images(1))
+    embedder.close()
+
+
+def test_another_program_under_the_same_name_is_refused_before_anything_is_embedded(server, pauses):
+    """A server of an older version may ignore If-Match, so what it says of itself is compared too."""
+    server.answers = [DESCRIBED]
+    with pytest.raises(DependencyUnavailable, match="with digest abc, not the one with digest def"):
+        RemoteEmbedder(server.url, "m", digest="def", sleep=pauses.append)
+    assert server.headers[0]["if-match"] == '"def"'
+    server.answers = [(412, {}, b"")]
+    with pytest.raises(DependencyUnavailable, match="another 'm' than the one with digest def"):
+        RemoteEmbedder(server.url, "m", digest="def", sleep=pauses.append)
+
+
+def test_a_batch_size_of_the_clients_own_is_what_it_asks_for_and_records(server, pauses):
+    server.answers = [DESCRIBED]
+    embedder = RemoteEmbedder(server.url, "m", digest="abc", batch_size=7, sleep=pauses.append)
+    assert (embedder.batch_size, embedder.runtime.batch_size, embedder.runtime.precision) == (7, 7, "float32")
     embedder.close()
 
 
