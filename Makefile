@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types imports unit bench clean
+.PHONY: help run test lint types imports unit bench docs clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -35,15 +35,22 @@ unit: $(VENV)/.dev
 bench: $(VENV)/.dev  ## Every performance figure, as ratios in one run
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
-clean:  ## Removes what was made here, the store too
-	rm -rf $(VENV) var build *.egg-info
+docs: $(VENV)/.dev  ## The reference pages that are written from the code
+	$(BIN)/python docs/reference/generate.py
+
+clean:  ## Removes what was made here: environment, caches, and the store in var/
+	rm -rf $(VENV) var build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+# An older Python would fail minutes later, in the middle of an installation.
+OLD_PYTHON := Lookalike needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 …
 
 $(VENV)/.base: requirements/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(OLD_PYTHON)" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing: the first time takes some minutes"
 	@$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	@# Annoy is compiled here; without a compiler everything else works.
-	@$(PIP) annoy || echo "annoy could not be compiled (it needs a C++ compiler): going on without that backend"
+	@$(PIP) annoy 2>$(VENV)/annoy.log || echo "annoy could not be compiled (it needs a C++ compiler): going on without that backend; why: $(VENV)/annoy.log"
 	@touch $@
 
 $(VENV)/.laptop: $(VENV)/.base pyproject.toml

@@ -1,20 +1,41 @@
 """Every setting, its default, its meaning and where its value came from.
 
-Sources, the first that says something wins: the environment (``LOOKALIKE_`` with ``__`` for nesting, and
-``…_FILE`` naming a file that holds the value, for secrets), then ``lookalike.toml``, then the defaults here.
+Sources, the first that says something wins: the environment (``LOOKALIKE_`` with ``__`` for nesting, lists
+separated by commas), a file named by the variable with ``_FILE`` (for secrets), ``lookalike.toml`` in the working
+folder or the file that ``LOOKALIKE_CONFIG`` names, and the defaults here.
 """
 
 import os
-import tomllib
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from lookalike.errors import InvalidRequest
+from lookalike.settings_sources import Said, gather, variable
 
-PREFIX = "LOOKALIKE_"
-SETTINGS_FILE = "lookalike.toml"
+T = TypeVar("T")
+BackendName: TypeAlias = Literal["exact", "faiss", "annoy", "qdrant"]
+
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+Listed = Annotated[tuple[T, ...], BeforeValidator(_split)]
 
 
 class _Group(BaseModel):
@@ -50,13 +71,22 @@ class EmbedderSettings(_Group):
     threads: int | None = Field(
         default=None, ge=1, le=256, description="threads of the model; chosen by itself when not set"
     )
-    decode_threads: int | None = Field(default=None, ge=1, le=256, description="threads that decode beside the model")
+    decode_threads: int | None = Field(
+        default=None, ge=1, le=256, description="batches read and decoded at once; one more than cores if not set"
+    )
+
+    @model_validator(mode="after")
+    def _remote_decides_for_itself(self) -> "EmbedderSettings":
+        """What would have no effect is refused."""
+        if self.url is not None and (self.precision != "auto" or self.threads is not None):
+            raise ValueError("precision and threads are settings of the embedder at embedder.url, not of its clients")
+        return self
 
 
 class SearchSettings(_Group):
     """Defaults of a search."""
 
-    backend: str = Field(default="faiss", description="backend of a search that names none, where it is live")
+    backend: BackendName = Field(default="faiss", description="backend of a search that names none, where it is live")
     poll_s: float = Field(
         default=1.0, ge=0, description="how often a process looks whether something else went live, seconds"
     )
@@ -65,12 +95,29 @@ class SearchSettings(_Group):
 class BuildSettings(_Group):
     """What is built and what may go live."""
 
-    backends: tuple[str, ...] = Field(
+    backends: Listed[BackendName] = Field(
         default=("exact", "faiss", "annoy", "qdrant"), description="backends built when none is named"
     )
     min_parity: float = Field(
         default=0.8, ge=0, le=1, description="least knn recall@10 of an index that may be promoted"
     )
+
+
+class GateSettings(_Group):
+    """When an index is measurably worse than what is live, and so may not be promoted; nothing while nothing is live.
+
+    Both answer the same images of the gallery, as queries; a gallery without labels has nothing to compare.
+    """
+
+    enabled: bool = Field(default=True, description="compare what is promoted with what is live")
+    level: Literal["subcategory", "supercategory"] = Field(
+        default="subcategory", description="labels by which the gate measures precision"
+    )
+    k: int = Field(default=10, ge=1, le=1000, description="hits of each query that the gate looks at")
+    max_drop: float = Field(
+        default=0.02, ge=0, le=1, description="how far precision@k may be below that of what is live"
+    )
+    num_queries: int = Field(default=1000, ge=1, description="images that the gate asks for, a seeded sample")
 
 
 class QdrantSettings(_Group):
@@ -84,7 +131,7 @@ class UrlSettings(_Group):
     """Fetching images by URL. Private, loopback and link-local addresses are always refused unless listed here."""
 
     timeout_s: float = Field(default=10.0, gt=0, le=300, description="longest time for one image, in seconds")
-    allowed_networks: tuple[str, ...] = Field(
+    allowed_networks: Listed[IPvAnyNetwork] = Field(
         default=(), description="networks (CIDR) that may be reached although private"
     )
 
@@ -98,6 +145,15 @@ class GatewaySettings(_Group):
     threads: int = Field(default=40, ge=1, le=1000, description="requests that are worked on at once")
 
 
+class JobSettings(_Group):
+    """Work that outlives a request."""
+
+    threads: int = Field(default=2, ge=1, le=64, description="jobs that run at once, each of another gallery")
+    source_folders: Listed[Path] = Field(
+        default=(), description="folders of the server from which clients may ingest; none by default"
+    )
+
+
 class Settings(_Group):
     """All settings."""
 
@@ -106,101 +162,75 @@ class Settings(_Group):
     embedder: EmbedderSettings = EmbedderSettings()
     search: SearchSettings = SearchSettings()
     build: BuildSettings = BuildSettings()
+    gate: GateSettings = GateSettings()
     qdrant: QdrantSettings = QdrantSettings()
     urls: UrlSettings = UrlSettings()
     gateway: GatewaySettings = GatewaySettings()
+    jobs: JobSettings = JobSettings()
 
 
 class Setting(_Group):
-    """One setting as ``lookalike config`` prints it; secrets are masked. ``source`` says where the value came from."""
+    """One setting as ``lookalike config`` shows it: secrets are masked, ``source`` says where the value is from."""
 
     name: str
-    value: str
+    value: bool | int | float | str | list[str] | None
     source: str
+    variable: str
     description: str
 
 
-def load(environment: dict[str, str] | None = None, file: Path | None = None) -> Settings:
+def names() -> list[str]:
+    """Every setting as ``group.name``, in the order in which they are shown."""
+    return [
+        f"{group}.{name}" for group in Settings.model_fields for name in type(getattr(Settings(), group)).model_fields
+    ]
+
+
+def load(environment: Mapping[str, str] | None = None, file: Path | None = None) -> Settings:
     """The settings of this process. Raises InvalidRequest naming the setting and its source."""
-    return _load(environment, file)[0]
+    return _validated(_said(environment, file))
 
 
-def explain(environment: dict[str, str] | None = None, file: Path | None = None) -> list[Setting]:
-    """Every setting with its value and where it came from, by name."""
-    settings, sources = _load(environment, file)
+def explain(environment: Mapping[str, str] | None = None, file: Path | None = None) -> list[Setting]:
+    """Every setting with its value and where it came from. Raises as :func:`load`."""
+    said = _said(environment, file)
+    values = _validated(said).model_dump(mode="json")
     found = []
-    for group, group_field in Settings.model_fields.items():
-        values = getattr(settings, group)
-        assert isinstance(group_field.annotation, type)  # noqa: S101 -- each field is a group
-        for name, field in type(values).model_fields.items():
-            full = f"{group}.{name}"
-            found.append(
-                Setting(
-                    name=full,
-                    value=str(getattr(values, name)),
-                    source=sources.get(full, "default"),
-                    description=field.description or "",
-                )
+    for full in names():
+        group, _, name = full.partition(".")
+        field = type(getattr(Settings(), group)).model_fields[name]
+        found.append(
+            Setting(
+                name=full,
+                value=_shown(values[group][name]),
+                source=said[full].source if full in said else "default",
+                variable=variable(full),
+                description=field.description or "",
             )
+        )
     return found
 
 
-def _load(environment: dict[str, str] | None, file: Path | None) -> tuple[Settings, dict[str, str]]:
-    given = dict(os.environ) if environment is None else environment
-    path = file or Path(given.get(f"{PREFIX}CONFIG", SETTINGS_FILE))
-    merged, sources = _from_file(path)
-    known = {
-        f"{PREFIX}{group}__{name}".upper(): (group, name)
-        for group in Settings.model_fields
-        for name in type(getattr(Settings(), group)).model_fields
-    }
-    for variable, (group, name) in known.items():
-        value, source = given.get(variable), variable
-        if value is None and (named := given.get(f"{variable}_FILE")) is not None:
-            value, source = _secret(Path(named), f"{variable}_FILE"), f"{variable}_FILE"
-        if value is not None:
-            merged.setdefault(group, {})[name] = _parsed(value, group, name)
-            sources[f"{group}.{name}"] = source
-    _refuse_unknown(given, known)
+def _said(environment: Mapping[str, str] | None, file: Path | None) -> dict[str, Said]:
+    return gather(names(), os.environ if environment is None else environment, file)
+
+
+def _validated(said: Mapping[str, Said]) -> Settings:
+    nested: dict[str, dict[str, object]] = {}
+    for full, one in said.items():
+        group, _, name = full.partition(".")
+        nested.setdefault(group, {})[name] = one.value
     try:
-        return Settings.model_validate(merged), sources
+        return Settings.model_validate(nested)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise InvalidRequest(f"setting {name} ({sources.get(name, 'default')}): {first['msg']}", setting=name) from None
+        # Without the input, which may be a secret.
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        full = ".".join(str(part) for part in first["loc"][:2])
+        # A contradiction between settings names their group.
+        source = next((one.source for name, one in said.items() if f"{name}.".startswith(f"{full}.")), "default")
+        raise InvalidRequest(f"setting {full} ({source}): {first['msg']}", setting=full, source=source) from None
 
 
-def _parsed(value: str, group: str, name: str) -> object:
-    """Text of the environment: a list is separated by commas, the rest is converted by its type."""
-    default = getattr(getattr(Settings(), group), name)
-    if isinstance(default, tuple):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
-
-
-def _secret(path: Path, variable: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise InvalidRequest(f"{variable}: cannot read {path}: {error.strerror}") from error
-
-
-def _from_file(path: Path) -> tuple[dict[str, dict[str, object]], dict[str, str]]:
-    if not path.is_file():
-        return {}, {}
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"{path}: {error}") from error
-    sources = {
-        f"{group}.{name}": str(path) for group, values in content.items() if isinstance(values, dict) for name in values
-    }
-    return content, sources
-
-
-def _refuse_unknown(given: dict[str, str], known: dict[str, tuple[str, str]]) -> None:
-    """A misspelt setting would otherwise be silently the default."""
-    for variable in given:
-        base = variable.removesuffix("_FILE")
-        if variable.startswith(PREFIX) and "__" in variable and base not in known and variable not in known:
-            raise InvalidRequest(f"unknown setting {variable}", setting=variable)
+def _shown(value: T) -> T | str:
+    """A URL without the password in it."""
+    return re.sub(r"(?<=//)[^/@\s]*@", "***@", value) if isinstance(value, str) else value

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from lookalike import __version__
-from lookalike.cli import galleries, indexing, models, querying, running
+from lookalike.cli import galleries, indexing, json_option, models, querying, running
 from lookalike.cli.output import OUTPUT
 
 app = typer.Typer(
@@ -24,11 +24,14 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _main(
-    as_json: Annotated[bool, typer.Option("--json", help="Answers as JSON, progress as JSON lines.")] = False,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+    as_json: json_option.JsonOption = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
 ) -> None:
-    OUTPUT.as_json = as_json
+    OUTPUT.as_json = OUTPUT.as_json or as_json
 
 
 for module in (running, galleries, indexing, querying, models):
     module.register(app)
+json_option.add_to_all(app)

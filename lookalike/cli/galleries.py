@@ -1,5 +1,6 @@
 """gallery, ingest, failures."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -9,12 +10,13 @@ from lookalike.cli.output import progress, say, table
 from lookalike.cli.session import workspace
 from lookalike.pipeline.gallery_state import gallery_state
 from lookalike.pipeline.ingest import ingest as ingest_images
+from lookalike.pipeline.lineage import lineage
 
 gallery_app = typer.Typer(help="Galleries: create, list, show, delete.", no_args_is_help=True)
 
 
 @gallery_app.command("create")
-def create(name: str, description: str = "") -> None:
+def create(name: str, description: Annotated[str, typer.Option(help="In words, for people.")] = "") -> None:
     """Makes an empty gallery."""
     with workspace() as at:
         pointer = at.galleries.create(name, description=description)
@@ -25,16 +27,20 @@ def create(name: str, description: str = "") -> None:
 def list_galleries() -> None:
     """All galleries."""
     with workspace() as at:
-        rows = [gallery_state(at, pointer.name) for pointer in at.galleries.list()]
-        table([row.model_dump() for row in rows], ["name", "num_images", "default_model", "created_at"])
+        states = [gallery_state(at, pointer.name) for pointer in at.galleries.list()]
+    rows = [state.model_dump(mode="json") for state in states]
+    table(rows, ["name", "num_images", "num_failures", "default_model", "created_at"])
 
 
 @gallery_app.command("show")
 def show(name: str) -> None:
-    """Counts, labels, live indexes and pending changes of one gallery."""
+    """Counts, labels, live indexes, pending changes of one gallery, and with what its embeddings were made."""
     with workspace() as at:
-        state = gallery_state(at, name)
-        say(state, state.model_dump_json(indent=2))
+        shown = {
+            **gallery_state(at, name).model_dump(mode="json"),
+            "embeddings": [made.model_dump(mode="json") for made in lineage(at, name)],
+        }
+    say(shown, json.dumps(shown, indent=2, ensure_ascii=False))
 
 
 @gallery_app.command("delete")
@@ -79,7 +85,7 @@ def ingest(
 def failures(gallery: str) -> None:
     """The failure ledger: what could not be read or embedded, and why."""
     with workspace() as at:
-        rows = [entry.model_dump() for entry in at.ledger.all(at.galleries.get(gallery).name)]
+        rows = [entry.model_dump(mode="json") for entry in at.ledger.all(at.galleries.get(gallery).name)]
         table(rows, ["key", "stage", "code", "reason", "attempts"])
 
 

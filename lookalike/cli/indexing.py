@@ -1,14 +1,19 @@
 """embed, build, promote, rollback, compact, tune."""
 
 import json
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
+from lookalike.bootstrap import gate_rule
 from lookalike.catalog.indexes import IndexManifest
-from lookalike.cli.output import progress, say, table
+from lookalike.cli.output import note, progress, say, table
 from lookalike.cli.session import workspace
 from lookalike.errors import InvalidRequest
+from lookalike.evaluation.labels import Level
+from lookalike.pipeline.backends import installed
+from lookalike.pipeline.gate_rule import GateRule
 from lookalike.pipeline.index_gallery import (
     build_indexes,
     built_indexes,
@@ -17,7 +22,7 @@ from lookalike.pipeline.index_gallery import (
     newest_set,
     promote_indexes,
 )
-from lookalike.pipeline.promote import roll_back
+from lookalike.pipeline.promote import Checks, roll_back
 from lookalike.pipeline.tune import tune_gallery
 from lookalike.settings import load
 
@@ -45,15 +50,29 @@ def build(
 ) -> None:
     """Builds indexes from the newest embedding set and compares each with exact search."""
     with workspace() as at, progress() as report:
+        names, missing = (backend, {}) if backend else installed(at.backend, load().build.backends)
         made = build_indexes(
             at,
             gallery,
             newest_set(at, gallery, model),
-            backend or load().build.backends,
+            names,
             params=parse_params(params),
             report=report,
         )
-    table([index_row(manifest) for manifest in made], ["backend", "index", "embeddings", "build s", "MB", "knn recall"])
+    for name, reason in missing.items():
+        note(f"without {name}: {reason}")
+    show_indexes(made)
+
+
+def show_indexes(made: Sequence[IndexManifest]) -> None:
+    """Indexes as a table."""
+    columns = ["backend", "index", "embeddings", "build s", "MB", "knn recall"]
+    table([index_row(manifest) for manifest in made], columns, value=[described(manifest) for manifest in made])
+
+
+def described(manifest: IndexManifest) -> dict[str, object]:
+    """An index for machines: its manifest without the list of its files."""
+    return manifest.model_dump(mode="json", exclude={"files"})
 
 
 def index_row(manifest: IndexManifest) -> dict[str, object]:
@@ -68,23 +87,56 @@ def index_row(manifest: IndexManifest) -> dict[str, object]:
     }
 
 
-def parse_params(text: str) -> dict[str, object]:
+def parse_params(text: str, option: str = "--params") -> dict[str, object]:
     """A JSON object of the command line. Raises InvalidRequest."""
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise InvalidRequest(f"parameters are a JSON object: {error}") from error
+        raise InvalidRequest(f"{option} takes a JSON object: {error}") from error
     if not isinstance(value, dict):
-        raise InvalidRequest(f"parameters are a JSON object, not {text!r:.100}")
+        raise InvalidRequest(f"{option} takes a JSON object, not {text!r:.100}")
     return value
 
 
-def promote(gallery: str, model: Model = DEFAULT_MODEL, backend: Backends = None) -> None:
-    """Makes the built indexes live, if they agree with exact search."""
+def promote(
+    gallery: str,
+    model: Model = DEFAULT_MODEL,
+    backend: Backends = None,
+    min_parity: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Least knn recall@10; default: setting build.min_parity.")
+    ] = None,
+    gate: Annotated[
+        bool | None, typer.Option("--gate/--no-gate", help="Compare with what is live; default: setting gate.enabled.")
+    ] = None,
+    gate_level: Annotated[Level | None, typer.Option(help="Default: setting gate.level.")] = None,
+    gate_k: Annotated[int | None, typer.Option(min=1, max=1000, help="Default: setting gate.k.")] = None,
+    gate_queries: Annotated[int | None, typer.Option(min=1, help="Default: setting gate.num_queries.")] = None,
+    max_drop: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Of precision@k, under the gate; default: setting gate.max_drop.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Promote although a check fails; it is recorded.")] = False,
+) -> None:
+    """Makes the built indexes live, if they agree with exact search and are no worse than what is live."""
+    settings = load()
+    rule = None
+    if settings.gate.enabled if gate is None else gate:
+        usual = gate_rule(settings)
+        rule = GateRule(
+            level=gate_level or usual.level,
+            k=gate_k or usual.k,
+            max_drop=usual.max_drop if max_drop is None else max_drop,
+            num_queries=gate_queries or usual.num_queries,
+        )
+    elif any(option is not None for option in (gate_level, gate_k, gate_queries, max_drop)):
+        raise InvalidRequest("options of the gate were given, but it is switched off")
+    checks = Checks(settings.build.min_parity if min_parity is None else min_parity, rule, force)
     with workspace() as at:
         embedding_set = newest_set(at, gallery, model)
-        live = promote_indexes(at, gallery, embedding_set, built_indexes(at, gallery, embedding_set, backend))
+        indexes = built_indexes(at, gallery, embedding_set, backend)
+        live = promote_indexes(at, gallery, embedding_set, indexes, checks=checks)
     entry = live.models[embedding_set.model]
+    for overridden in entry.forced:
+        note(f"forced: {overridden}")
     say(live, f"{entry.model} is live in {gallery}: {', '.join(sorted(entry.indexes))}")
 
 
@@ -104,19 +156,20 @@ def compact(gallery: str, model: Model = DEFAULT_MODEL) -> None:
 
 def tune(
     gallery: str,
-    backend: Annotated[str, typer.Option("--backend", "-b")],
-    model: Annotated[str | None, typer.Option("--model", "-m")] = None,
-    target_knn_recall: Annotated[float, typer.Option(min=0, max=1)] = 0.95,
-    k: Annotated[int, typer.Option(min=1, max=1000)] = 10,
+    backend: Annotated[str, typer.Option("--backend", "-b", help="the backend whose live index is tuned")],
+    model: Annotated[str | None, typer.Option("--model", "-m", help="default: the gallery's")] = None,
+    target_knn_recall: Annotated[
+        float, typer.Option(min=0, max=1, help="wanted share of the exact k nearest neighbours")
+    ] = 0.95,
+    k: Annotated[int, typer.Option("-k", "--k", min=1, max=1000, help="neighbours")] = 10,
 ) -> None:
     """Finds the search parameters with the least latency that reach the wanted knn recall, and keeps them."""
     with workspace() as at:
         tuned = tune_gallery(at, gallery, model, backend, target_knn_recall=target_knn_recall, k=k)
-    reached = "reached" if tuned.knn_recall >= target_knn_recall else "NOT reached; the best is"
     say(
         tuned,
-        f"{target_knn_recall} {reached}: knn recall@{k} {tuned.knn_recall:.4f} "
-        f"at {tuned.latency_p50_ms:.3f} ms with {tuned.params or 'the defaults'}",
+        f"knn recall@{k} {tuned.knn_recall:.4f} (wanted: {target_knn_recall}) at {tuned.latency_p50_ms:.3f} ms with "
+        f"{json.dumps(tuned.params)}: searches of this index use it from now on",
     )
 
 

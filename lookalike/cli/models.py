@@ -1,4 +1,4 @@
-"""models: list, show, import, register."""
+"""models: list, show, import, export, register."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,10 +7,10 @@ import typer
 
 from lookalike.cli.output import say, table
 from lookalike.cli.session import workspace
-from lookalike.pipeline.models import import_model, register_archive
+from lookalike.pipeline.models import export_archive, import_model, register_archive
 from lookalike.types.models import ResizePolicy
 
-models_app = typer.Typer(help="Models: list, show, import, register.", no_args_is_help=True)
+models_app = typer.Typer(help="Models: list, show, import, export, register.", no_args_is_help=True)
 
 
 @models_app.command("list")
@@ -36,8 +36,10 @@ def show(model: str) -> None:
 def import_command(
     source: Annotated[str, typer.Argument(help="torchvision:NAME or baseline:NAME")],
     weights: Annotated[Path | None, typer.Option(help="a local state dict instead of torchvision's download")] = None,
-    pooled: Annotated[bool, typer.Option("--pooled/--flattened")] = True,
-    resize: ResizePolicy = ResizePolicy.LETTERBOX,
+    pooled: Annotated[
+        bool, typer.Option("--pooled/--flattened", help="how the last feature map becomes numbers")
+    ] = True,
+    resize: Annotated[ResizePolicy, typer.Option(help="how an image becomes a square")] = ResizePolicy.LETTERBOX,
     name: Annotated[str | None, typer.Option(help="name in the store; default: that of the source")] = None,
     mean: Annotated[str | None, typer.Option(help="per-channel mean of the pixels in [0, 1], as r,g,b")] = None,
     std: Annotated[str | None, typer.Option(help="per-channel deviation, as r,g,b")] = None,
@@ -48,6 +50,17 @@ def import_command(
             at, source, weights=weights, pooled=pooled, resize_policy=resize, name=name, mean=mean, std=std
         )
     say(manifest, f"{manifest.ref}: dimension {manifest.dimension}")
+
+
+@models_app.command("export")
+def export_command(
+    model: Annotated[str, typer.Argument(help="name or name@version")],
+    file: Annotated[Path, typer.Argument(help="the archive to write (.mar)")],
+) -> None:
+    """Writes the archive of a model to FILE, after checking that it is the one that was stored."""
+    with workspace() as at:
+        manifest = export_archive(at, model, file)
+    say(manifest, f"{manifest.ref} is in {file}")
 
 
 @models_app.command("register")

@@ -20,8 +20,6 @@ EXIT_INVALID = 2
 EXIT_UNAVAILABLE = 3
 EXIT_INTERNAL = 1
 
-_console = Console(file=sys.stderr)
-
 
 class Output:
     """Where a command's answer goes: JSON on standard output with ``--json``, else text."""
@@ -50,12 +48,12 @@ def say(value: object, text: str) -> None:
     typer.echo(json.dumps(plain(value), ensure_ascii=False) if OUTPUT.as_json else text)
 
 
-def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str], *, title: str = "") -> None:
-    """``rows`` as a JSON array for machines, as a table for people."""
+def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str], *, value: object = None) -> None:
+    """``rows`` as a table for people; for machines ``value`` as JSON, or the rows where there is none."""
     if OUTPUT.as_json:
-        typer.echo(json.dumps([plain(row) for row in rows], ensure_ascii=False))
+        typer.echo(json.dumps(plain(list(rows) if value is None else value), ensure_ascii=False))
         return
-    made = Table(title=title or None)
+    made = Table()
     for column in columns:
         made.add_column(column, overflow="fold")
     for row in rows:
@@ -65,7 +63,7 @@ def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str], *, title
 
 def note(text: str) -> None:
     """A line beside the answer, on standard error."""
-    _console.print(text, highlight=False, markup=False)
+    typer.echo(json.dumps({"note": text}, ensure_ascii=False) if OUTPUT.as_json else text, err=True)
 
 
 @contextmanager
@@ -75,7 +73,8 @@ def progress() -> Iterator[Report]:
         yield lambda state: print(json.dumps(plain(state)), file=sys.stderr, flush=True)  # noqa: T201
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=_console, transient=True) as bar:
+    console = Console(file=sys.stderr)
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         tasks = {}
 
         def report(state: Progress) -> None:
@@ -88,12 +87,13 @@ def progress() -> Iterator[Report]:
 
 
 def fail(error: LookalikeError) -> int:
-    """Prints ``error`` as one line, or as JSON, and returns the exit status."""
+    """Prints ``error`` as one line, or as one line of JSON, and returns the exit status."""
+    message = " ".join(error.message.split())
     if OUTPUT.as_json:
-        said = {"code": error.code, "message": error.message, **{k: str(v) for k, v in error.details.items()}}
+        said = {"code": error.code, "message": message, **{k: str(v) for k, v in error.details.items()}}
         typer.echo(json.dumps(said, ensure_ascii=False), err=True)
     else:
-        typer.echo(f"lookalike: {error.message}", err=True)
+        typer.echo(f"lookalike: {message}", err=True)
     if error.kind is ErrorKind.UNAVAILABLE:
         return EXIT_UNAVAILABLE
     return EXIT_INTERNAL if error.kind is ErrorKind.INTERNAL else EXIT_INVALID

@@ -5,15 +5,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lookalike.catalog.indexes import IndexManifest
-from lookalike.errors import MissingExtra, ModelNotFound
+from lookalike.errors import InvalidSource, ModelNotFound
 from lookalike.galleries.demo.generate import generate
 from lookalike.galleries.open import open_source
-from lookalike.pipeline.embed import EmbedReport
+from lookalike.jobs.ledger import embed_stage
+from lookalike.pipeline.backends import installed
+from lookalike.pipeline.embed import EmbedReport, covers
 from lookalike.pipeline.evaluate import Evaluation, evaluate_gallery
 from lookalike.pipeline.index_gallery import build_indexes, embed_gallery, newest_set, promote_indexes
 from lookalike.pipeline.ingest import IngestReport, ingest
 from lookalike.pipeline.models import import_model
 from lookalike.pipeline.progress import Progress, Report, silent
+from lookalike.pipeline.promote import Checks
 from lookalike.pipeline.workspace import Workspace
 
 GENERATED = "demo"
@@ -37,7 +40,8 @@ def prepare_demo(
 ) -> Demo:
     """Gallery, model, embeddings, indexes, promotion, evaluation; what is done already is not done again.
 
-    A backend whose library is not installed is left out and named. Raises InvalidSource for ``images``.
+    A backend whose library is not installed is left out and named. Raises InvalidSource for ``images`` that are no
+    folder or hold no image that can be read.
     """
     gallery = GENERATED if images is None else OWN
     if images is None:
@@ -49,6 +53,8 @@ def prepare_demo(
     else:
         source = open_source(str(images), images_root=None, fetcher=workspace.fetch)
     try:
+        if next(source.images(), None) is None:  # before it empties the gallery of another folder
+            raise InvalidSource(f"there is no image in {str(images)!r}", source=str(images))
         ingested = ingest(
             workspace.store,
             workspace.galleries,
@@ -61,18 +67,22 @@ def prepare_demo(
         )
     finally:
         source.close()
+    if not ingested.num_images:
+        reason = f"none of {ingested.failed} files could be read as an image; why: lookalike failures {gallery}"
+        raise InvalidSource(f"{images}: {reason}", source=str(images))
     try:
         workspace.models.get(model)
     except ModelNotFound:
         import_model(workspace, f"baseline:{model}")
-    embedded = embed_gallery(workspace, gallery, model, report=report)
+    embedded = _embedded(workspace, gallery, model) or embed_gallery(workspace, gallery, model, report=report)
     embedding_set = newest_set(workspace, gallery, model)
-    present, missing = available(workspace, backends)
+    present, missing = installed(workspace.backend, backends)
     indexes = build_indexes(workspace, gallery, embedding_set, present, report=report)
     live = workspace.pointers.get(gallery)
     entry = None if live is None else live.models.get(embedding_set.model)
     if entry is None or entry.indexes != {made.backend: made.index_id for made in indexes}:
-        promote_indexes(workspace, gallery, embedding_set, indexes)
+        # No gate: a demo shows the model that it was asked to show.
+        promote_indexes(workspace, gallery, embedding_set, indexes, checks=Checks(workspace.min_parity))
     labelled = bool(workspace.serving.refresh(gallery).table.label_counts()["subcategory"])
     evaluation = (
         evaluate_gallery(workspace, gallery, num_queries=NUM_QUERIES, reuse=True, report=report) if labelled else None
@@ -80,14 +90,11 @@ def prepare_demo(
     return Demo(ingested, embedded, indexes, evaluation, missing)
 
 
-def available(workspace: Workspace, backends: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Which backends can be built here, and why the others can't."""
-    present, missing = [], {}
-    for name in backends:
-        try:
-            workspace.backend(name).capabilities  # noqa: B018 -- reading it needs the library
-        except MissingExtra as error:
-            missing[name] = error.message
-        else:
-            present.append(name)
-    return present, missing
+def _embedded(workspace: Workspace, gallery: str, model: str) -> EmbedReport | None:
+    """What an embedding run would report of a gallery that is embedded already, without loading the model."""
+    manifest = workspace.models.get(model)
+    done = workspace.sets.newest(gallery, manifest.embedding_digest)
+    if done is None or not covers(done, workspace.galleries.version(gallery)):
+        return None
+    failed = len(workspace.ledger.read(gallery, embed_stage(manifest.embedding_digest)))
+    return EmbedReport(gallery, str(manifest.ref), done.set_id, 0, done.num_embeddings, failed)
