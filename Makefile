@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt
 
+# What they share is not among them.
+BENCHMARKS := $(filter-out machine synthetic_gallery,$(basename $(notdir $(sort $(wildcard benchmarks/*.py)))))
+
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types imports unit bench docs clean
 
@@ -33,7 +36,9 @@ unit: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2
 
 bench: $(VENV)/.dev  ## Every performance figure, as ratios in one run
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@missed=; for name in $(BENCHMARKS); do \
+	  echo "== python -m benchmarks.$$name"; $(BIN)/python -m benchmarks.$$name || missed="$$missed $$name"; done; \
+	test -z "$$missed" || { echo "targets missed:$$missed"; exit 1; }
 
 docs: $(VENV)/.dev  ## The reference pages that are written from the code
 	$(BIN)/python docs/reference/generate.py

@@ -1,6 +1,6 @@
 """Building each index: our time against the library's own call, and peak memory.
 
-    python benchmarks/build_indexes.py --num 100000 --dim 512 --repeats 2 --output build_indexes.json
+    python -m benchmarks.build_indexes --num 100000 --dim 512 --repeats 2 --output build_indexes.json
 
 Every build runs in a process of its own over one memory-mapped file of embeddings; ours and the library's
 take turns, and the least of each counts. Peak memory is VmHWM less what the process had after its imports.

@@ -1,6 +1,6 @@
 """A batch of searches with the same options, as one call of the index, against the same searches one by one.
 
-    python benchmarks/search_batch.py --num 20000 --dim 512 --rounds 7
+    python -m benchmarks.search_batch --num 20000 --dim 512 --rounds 7
 
 Both are what the HTTP endpoints call, in process, over a drawn gallery. The two take turns; figures are medians. The
 exit status is 1 when a batch through the exact backend is not at least 2 times as fast.

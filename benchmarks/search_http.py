@@ -1,6 +1,6 @@
 """What a search by embedding costs over HTTP, beyond the backend's own call.
 
-    python benchmarks/search_http.py --num 100000 --dim 512 --queries 200 --output search_http.json
+    python -m benchmarks.search_http --num 100000 --dim 512 --queries 200 --output search_http.json
 
 A real gateway process serves a drawn gallery. One client over one kept connection asks each backend, in turns
 with the library's own raw call on the artifact that the gateway serves; figures are medians. Then 16 clients ask
@@ -13,7 +13,6 @@ import argparse
 import http.client
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -26,11 +25,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import synthetic_gallery
 from numpy.typing import NDArray
 
+from benchmarks import synthetic_gallery
+from benchmarks.machine import describe
 from lookalike.catalog.embedding_sets import kept_rows
 from lookalike.catalog.indexes import IndexManifest
+from lookalike.indexes.qdrant_files import unfold
 
 MAX_OVER_MS = 3.0
 MIN_THROUGHPUT_RATIO = 4.0
@@ -104,21 +105,20 @@ def raw_calls(manifests: list[IndexManifest], folder: Path) -> tuple[dict[str, C
                 query_D, K, effort, include_distances=True
             )
         elif manifest.backend == "qdrant":
-            # The engine's files are opened through our adapter; the call below is the engine's own query.
-            index = at.backend("qdrant").open(artifact, embeddings_ND, np.zeros((len(embeddings_ND), 16), np.uint8))
-            calls["qdrant"] = _qdrant_call(index)
+            calls["qdrant"] = _qdrant_call(unfold(artifact, folder / "raw-shard"))
     at.close()
     return calls, embeddings_ND
 
 
-def _qdrant_call(index: Any) -> Call:
+def _qdrant_call(folder: Path) -> Call:
     edge: Any = import_module("qdrant_edge")
+    shard = edge.EdgeShard.load(str(folder))
 
     def call(query_D: Rows) -> object:
         request = edge.QueryRequest(
             limit=K, query=edge.Query.Nearest(query_D.tolist()), params=edge.SearchParams(hnsw_ef=128)
         )
-        return index.raw_shard.query(request)
+        return shard.query(request)
 
     return call
 
@@ -220,7 +220,7 @@ def main() -> int:
                 throughput = many_clients(given.port, calls, embeddings_ND, queries_QD) if "exact" in calls else {}
             finally:
                 gateway.terminate()
-    machine = {"cores": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version()}
+    machine = describe("scikit-learn", "faiss-cpu", "annoy", "qdrant-edge-py", "fastapi", "uvicorn")
     result = {"num": given.num, "dim": given.dim, "machine": machine, "one_client": latency, "clients": throughput}
     for backend, figures in latency.items():
         verdict = "reached" if figures["over_ms"] <= MAX_OVER_MS else "MISSED"

@@ -1,6 +1,6 @@
 """What a search costs beyond the library's own call, in process.
 
-    python benchmarks/search_overhead.py --num 100000 --dim 512 --queries 200 --output search_overhead.json
+    python -m benchmarks.search_overhead --num 100000 --dim 512 --queries 200 --output search_overhead.json
 
 For each backend the library's own call, our index, a living index and a living index over joined searches
 answer the same queries in turns, one query at a time, with equal parameters; the figures are medians. Then 16

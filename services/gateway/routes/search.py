@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 from starlette.concurrency import run_in_threadpool
 
@@ -28,14 +28,15 @@ MAX_PAIRS = 16
     responses={200: {"model": SearchAnswer}},
     openapi_extra=request_body("SearchRequest"),
 )
-async def search_gallery(gallery: str, request: Request, app: App) -> SearchAnswer:
+async def search_gallery(gallery: str, request: Request, app: App) -> Response:
     """What looks like this? JSON, or multipart with the query ``image`` and the rest as JSON in ``request``."""
     wanted, image = await read_query(request, SearchRequest)
 
-    def answer() -> SearchAnswer:
+    def answer() -> Response:
         response = search(app.workspace.serving.gallery(gallery), wanted, app.workspace.query, image=image)
         app.metrics.searched(response)
-        return linked(gallery, response)
+        # Not through FastAPI's encoder, which takes thirty times as long for an answer of this size.
+        return Response(linked(gallery, response).model_dump_json(), media_type="application/json")
 
     return await run_in_threadpool(answer)
 
