@@ -71,7 +71,8 @@ def create_app(
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
     app.add_middleware(BrowserRules)
     app.add_middleware(CountRequests, metrics=metrics)
-    for routes in (health, models, galleries, images, search, evaluations, jobs):
+    # Searches first: routes are tried in this order.
+    for routes in (search, health, models, galleries, images, evaluations, jobs):
         app.include_router(routes.router)
     app.include_router(web_page.router)
     docs_page.install(app)

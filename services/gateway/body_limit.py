@@ -2,6 +2,7 @@
 
 import contextlib
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway.problem import problem
@@ -23,9 +24,8 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         length = dict(scope["headers"]).get(b"content-length", b"0")
-        refusal = problem(413, "request_too_large", f"a request body has at most {self._max_bytes} bytes")
         if not length.isdigit() or int(length) > self._max_bytes:
-            await refusal(scope, receive, send)
+            await self._refusal()(scope, receive, send)
             return
         received = 0
         is_answered = False
@@ -48,4 +48,7 @@ class BodyLimit:
         with contextlib.suppress(_TooLarge):
             await self._app(scope, limited, answer)
         if received > self._max_bytes and not is_answered:
-            await refusal(scope, receive, send)
+            await self._refusal()(scope, receive, send)
+
+    def _refusal(self) -> Response:
+        return problem(413, "request_too_large", f"a request body has at most {self._max_bytes} bytes")

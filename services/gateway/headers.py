@@ -8,7 +8,6 @@ anything (a browser says where a request comes from, and requests that change so
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway.problem import problem
@@ -25,6 +24,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Content-Security-Policy": API_POLICY,
 }
+_RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -41,9 +41,8 @@ class BrowserRules:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
+                own = {name.lower() for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *(pair for pair in _RAW_HEADERS if pair[0] not in own)]
             await send(message)
 
         said = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
