@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import machine
+from benchmarks import machine
 import synthetic_gallery
 
 from lookalike.pipeline.search import search
