@@ -14,9 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import machine
-import synthetic_gallery
-
+from benchmarks import machine, synthetic_gallery
 from lookalike.pipeline.search import search
 from lookalike.pipeline.search_batch import Asked, search_many
 from lookalike.pipeline.workspace import Workspace
