@@ -261,3 +261,10 @@ class DependencyUnavailable(LookalikeError):
 
     code = "dependency_unavailable"
     kind = ErrorKind.UNAVAILABLE
+
+
+class TrainingDiverged(LookalikeError):
+    """A loss or a weight of a training run is not finite; its last checkpoint is the last good one."""
+
+    code = "training_diverged"
+    kind = ErrorKind.CONFLICT

@@ -49,6 +49,7 @@ class StorageSettings(_Group):
     cache: Path = Field(
         default=Path("var/cache"), description="folder of this machine's copies of indexes; may be deleted"
     )
+    runs: Path = Field(default=Path("var/runs"), description="folder in which training runs get folders of their own")
 
 
 class ImageSettings(_Group):

@@ -7,6 +7,8 @@ import typer
 
 from lookalike.cli.output import say, table
 from lookalike.cli.session import workspace
+from lookalike.cli.training import export_trained, is_run
+from lookalike.errors import InvalidRequest
 from lookalike.pipeline.models import export_archive, import_model, register_archive
 from lookalike.types.models import ResizePolicy
 
@@ -54,10 +56,19 @@ def import_command(
 
 @models_app.command("export")
 def export_command(
-    model: Annotated[str, typer.Argument(help="name or name@version")],
-    file: Annotated[Path, typer.Argument(help="the archive to write (.mar)")],
+    model: Annotated[str, typer.Argument(help="name or name@version, or the folder of a training run")],
+    file: Annotated[Path | None, typer.Argument(help="the archive to write (.mar)")] = None,
+    name: Annotated[str | None, typer.Option(help="name of a training run's model; default: the recipe's")] = None,
 ) -> None:
-    """Writes the archive of a model to FILE, after checking that it is the one that was stored."""
+    """Writes the archive of a model to FILE, after checking that it is the one that was stored.
+
+    Of a training run: makes the archive, verifies that it gives the trained model's embeddings, and stores it.
+    """
+    if is_run(model):
+        export_trained(Path(model), file, name)
+        return
+    if file is None or name is not None:
+        raise InvalidRequest(f"{model} is not the folder of a training run: lookalike models export MODEL FILE")
     with workspace() as at:
         manifest = export_archive(at, model, file)
     say(manifest, f"{manifest.ref} is in {file}")

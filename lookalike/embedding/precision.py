@@ -36,7 +36,7 @@ def with_measured_precision(program: bytes, manifest: ModelManifest) -> ModelMan
     """
     if "precision" in manifest.recipe:
         return manifest
-    images_NHWC = _smooth_images(manifest.input_size)
+    images_NHWC = smooth_images(manifest.input_size)
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "model.mar"
         write_archive(archive, program, manifest)
@@ -53,7 +53,8 @@ def with_measured_precision(program: bytes, manifest: ModelManifest) -> ModelMan
     return complete.model_copy(update={"metrics": {**manifest.metrics, METRIC: cosine}, "recipe": recipe})
 
 
-def _smooth_images(size: int) -> NDArray[np.uint8]:
+def smooth_images(size: int) -> NDArray[np.uint8]:
+    """Eight images drawn from a seed, uint8 ``[8, S, S, 3]`` with S = ``size``: always the same."""
     coarse = np.random.default_rng(0).integers(0, 256, (_NUM_IMAGES, 3, _COARSE, _COARSE))
     smooth = torch.nn.functional.interpolate(
         torch.from_numpy(coarse).float(), (size, size), mode="bicubic", align_corners=False

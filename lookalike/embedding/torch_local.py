@@ -157,6 +157,7 @@ def _load(program: bytes, device: torch.device, bfloat16: bool) -> torch.fx.Grap
         # Assertions that every tensor has the type it had on export: under autocast it has not.
         if node.target is torch.ops.aten._assert_tensor_metadata.default:
             graph.erase_node(node)
+    _widen_weights(module)
     module.recompile()
     module.requires_grad_(False)
     module.to(device)
@@ -166,6 +167,29 @@ def _load(program: bytes, device: torch.device, bfloat16: bool) -> torch.fx.Grap
     if bfloat16:
         _cast_weights(module)
     return module
+
+
+def _widen_weights(module: torch.fx.GraphModule) -> None:
+    """Converts once the float16 weights that the program would convert to float32 in every call.
+
+    Only weights of which nothing but such conversions is read, so that the results are the same bits.
+    """
+    halves = {name: one for name, one in module.named_parameters() if one.dtype == torch.float16}
+    readers: dict[str, list[torch.fx.Node]] = {}
+    for node in module.graph.nodes:
+        if node.op == "get_attr" and node.target in halves:
+            readers.setdefault(node.target, []).extend(node.users)
+    for name, nodes in readers.items():
+        if all(_widens(node) for node in nodes):
+            halves[name].data = halves[name].data.to(torch.float32)
+            for node in nodes:
+                node.replace_all_uses_with(node.all_input_nodes[0])
+                module.graph.erase_node(node)
+
+
+def _widens(node: torch.fx.Node) -> bool:
+    is_conversion = node.target is torch.ops.aten.to.dtype
+    return is_conversion and len(node.args) == 2 and node.args[1] is torch.float32 and not node.kwargs
 
 
 def _cast_weights(module: torch.fx.GraphModule) -> None:

@@ -51,7 +51,7 @@ def import_torchvision(
     Raises ModelNotFound, InvalidRequest for weights that don't fit or a model without a feature map to
     flatten, DependencyUnavailable where weights can't be downloaded.
     """
-    features = torchvision_features(name, pooled=pooled, state=_state(name, weights), input_size=input_size)
+    features = torchvision_features(name, pooled=pooled, state=load_weights(name, weights), input_size=input_size)
     default_mean, default_std = _normalisation(name)
     mean, std = tuple(mean or default_mean), tuple(std or default_std)
     if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
@@ -135,7 +135,12 @@ def _feature_map(model: nn.Module, name: str) -> nn.Module:
     raise InvalidRequest(f"{name} has no feature map before its pooling; import it pooled", model=name)
 
 
-def _state(name: str, weights: Path | None) -> dict[str, torch.Tensor]:
+def load_weights(name: str, weights: Path | None) -> dict[str, torch.Tensor]:
+    """The state dict in the file ``weights``, or with None torchvision's own of the classifier ``name``, downloaded.
+
+    Raises ModelNotFound, InvalidRequest for a file that holds anything but tensors, DependencyUnavailable where
+    nothing can be downloaded.
+    """
     if weights is None:
         return _downloaded(name)
     if not weights.is_file():

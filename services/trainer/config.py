@@ -1,0 +1,154 @@
+"""Everything that a training run is made from, as one validated value.
+
+A recipe (:mod:`services.trainer.recipes`) is a function that returns a :class:`TrainConfig`; ``--set key=value``
+changes single values of it. The whole of it stands in the run's folder and in the manifest of the model.
+"""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from lookalike.types.models import NAME_PATTERN, ResizePolicy
+from services.trainer.architectures import ArchitectureConfig
+from services.trainer.objectives import ObjectiveConfig
+from services.trainer.views import ViewConfig
+
+
+class Frozen(BaseModel):
+    """A part of the configuration: never changed, and without keys that nobody reads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataConfig(Frozen):
+    """Which images, in which form.
+
+    ``source`` is a folder, a COCO annotation file or a table, as ``lookalike ingest`` takes them. ``max_images``
+    takes a seeded subset, stratified by class. ``held_out_classes`` is the share of classes that nothing is trained
+    or validated on, so that they can be measured afterwards. ``balance``: ``none`` shows each image once an epoch;
+    ``sampling`` draws every class as often as the others; ``loss`` weighs the classes; ``per_class`` fills batches
+    with ``images_per_class`` of each of a few classes, as metric learning wants it.
+    """
+
+    source: str = ""
+    images_root: Path | None = None
+    resize_policy: ResizePolicy = ResizePolicy.LETTERBOX
+    max_images: int | None = Field(default=None, ge=2)
+    val_share: float = Field(default=0.2, gt=0, lt=1)
+    held_out_classes: float = Field(default=0.0, ge=0, lt=1)
+    balance: Literal["none", "sampling", "loss", "per_class"] = "none"
+    images_per_class: int = Field(default=4, ge=2)
+    mirrored: bool = False
+    crop_area: float = Field(
+        default=1.0, gt=0, le=1, description="the least share of an image's area that a crop keeps"
+    )
+
+
+class TeacherConfig(Frozen):
+    """A teacher, and the views of the photographs on which its embeddings are learned.
+
+    ``model`` is an archive (``FILE.mar``) or the name of a model in the store. ``map_channels`` is set for a
+    teacher that was imported ``--flattened``: its embedding is then read as a map ``[C, H, W]`` with so many
+    channels C, and the student learns it place by place. Embeddings are centred, reduced to ``dimension`` by
+    principal components of the photographs, and each component divided by its deviation to the power ``whiten``.
+    Every photograph is seen in ``views_per_image`` views, one an epoch, then again from the first.
+    """
+
+    model: str = ""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    map_channels: int | None = Field(default=None, ge=1)
+    dimension: int = Field(default=256, ge=1)
+    whiten: float = Field(default=0.5, ge=0, le=1)
+    views_per_image: int = Field(default=8, ge=1)
+    views: ViewConfig = ViewConfig()
+
+
+class OptimiserConfig(Frozen):
+    """``lr`` is the peak; biases and normalisation layers are never decayed by ``adamw``."""
+
+    name: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: float = Field(default=0.001, gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = Field(default=1e-8, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    clip_norm: float | None = Field(default=None, gt=0)
+
+
+class ScheduleConfig(Frozen):
+    """``epochs`` passes; a linear ``warmup_steps``, then ``constant``, or ``cosine`` down to 0 at the last step.
+
+    With ``first_size`` the images are made smaller at first: the side grows from there to ``input_size`` in steps of
+    32 pixels, each for an equal share of the epochs, which takes much less time (Tan and Le, EfficientNetV2, ICML
+    2021, section 4). For networks that take images of any side.
+    """
+
+    epochs: int = Field(default=50, ge=0)
+    warmup_steps: int = Field(default=0, ge=0)
+    decay: Literal["constant", "cosine"] = "constant"
+    first_size: int | None = Field(default=None, ge=32, multiple_of=32)
+
+
+class ExportConfig(Frozen):
+    """How the archive is made: ``half`` keeps weights as float16; ``projection`` bakes in principal components of
+    the training images' embeddings, each divided by its deviation to the power ``whiten``.
+    """
+
+    half: bool = False
+    projection: int | None = Field(default=None, ge=1)
+    whiten: float = Field(default=0.0, ge=0, le=1)
+    description: str = ""
+    training_data: str = ""
+    licence: str = ""
+
+
+class TrainConfig(Frozen):
+    """One training run.
+
+    ``batch_size`` is that of a step over all ranks, computed ``accumulate`` parts after one another. Every random
+    choice follows from ``seed`` and the step's number, so a resumed run needs no state of a generator.
+    ``precision``: ``auto`` is bfloat16 where processor or GPU multiplies it natively.
+    """
+
+    recipe: str
+    name: str = Field(pattern=NAME_PATTERN)
+    input_size: int = Field(default=224, ge=16, le=1024)
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    architecture: ArchitectureConfig
+    objective: ObjectiveConfig | None
+    teacher: TeacherConfig | None = None
+    data: DataConfig = DataConfig()
+    batch_size: int = Field(default=64, ge=1)
+    accumulate: int = Field(default=1, ge=1)
+    optimiser: OptimiserConfig = OptimiserConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = Field(default=None, ge=1, description="cores of the CPU; none: all that this process may use")
+    seed: int = Field(default=0, ge=0)
+    checkpoint_s: float = Field(
+        default=60.0, ge=0, description="seconds between two checkpoints; each epoch ends with one"
+    )
+    max_val_images: int = Field(default=2000, ge=2)
+    export: ExportConfig = ExportConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.batch_size % self.accumulate:
+            raise ValueError("batch_size is a multiple of accumulate")
+        if min(self.std) <= 0:
+            raise ValueError("std is above 0")
+        if self.objective is None and self.schedule.epochs:
+            raise ValueError("without an objective there is nothing to train: schedule.epochs is 0")
+        if self.schedule.first_size is not None:
+            if self.schedule.first_size > self.input_size or self.input_size % 32:
+                raise ValueError("schedule.first_size is at most input_size, and both are multiples of 32")
+            if self.architecture.name != "compact":
+                raise ValueError("schedule.first_size is for the architecture compact, which takes images of any side")
+        is_distilled = self.objective is not None and self.objective.name == "distillation"
+        if is_distilled != (self.teacher is not None):
+            raise ValueError("objective.name=distillation and a teacher go together")
+        if self.teacher is not None and (self.data.mirrored or self.data.crop_area < 1):
+            raise ValueError("a distillation draws views (teacher.views), not data.mirrored and data.crop_area")
+        return self

@@ -1,0 +1,291 @@
+"""The training loop, on Lightning Fabric: read from top to bottom.
+
+Every random choice of a step follows from the seed and the step's number, and every batch is drawn over all ranks
+before each takes its share. A run that was killed goes on from its last checkpoint to the same weights, bit for bit
+on one CPU; two ranks compute the loss of one with the same batch.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.nn import functional
+
+from lookalike.errors import TrainingDiverged
+from services.trainer import checkpoint
+from services.trainer.checkpoint import Position
+from services.trainer.config import OptimiserConfig, TrainConfig
+from services.trainer.data.batches import rank_slice
+from services.trainer.devices import uses_bfloat16
+from services.trainer.objectives import Batch, Objective
+from services.trainer.progress import Reporter
+from services.trainer.training_data import Rows, TrainingData
+from services.trainer.validation import has_collapsed
+
+Tensors = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]
+_SIZE_STEP = 32
+Validate = Callable[[nn.Module], dict[str, float]]
+
+
+class Step(nn.Module):
+    """Images to losses: what one forward pass of all ranks computes."""
+
+    scale: torch.Tensor
+    mean: torch.Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        objective: Objective,
+        config: TrainConfig,
+        gather: Callable[[torch.Tensor], torch.Tensor],
+        *,
+        bfloat16: bool,
+    ) -> None:
+        super().__init__()
+        self._bfloat16 = bfloat16
+        self.network, self.objective, self._gather = network, objective, gather
+        self.register_buffer("mean", torch.tensor(config.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("scale", 1 / torch.tensor(config.std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, tensors: Tensors, size: int) -> dict[str, torch.Tensor]:
+        batch = Batch(*tensors)
+        # A view: the memory stays in the order N, H, W, C, which is what channels_last means.
+        pixels_NCHW = batch.images_NHWC.permute(0, 3, 1, 2).to(torch.float32) / 255
+        if size != pixels_NCHW.shape[-1]:
+            pixels_NCHW = functional.interpolate(
+                pixels_NCHW, (size, size), mode="bilinear", antialias=True, align_corners=False
+            )
+        images_NCHW = (pixels_NCHW - self.mean) * self.scale
+        with torch.autocast(images_NCHW.device.type, torch.bfloat16, enabled=self._bfloat16):
+            losses: dict[str, torch.Tensor] = self.objective(
+                self.network, images_NCHW, pixels_NCHW, batch, self._gather
+            )
+        return losses
+
+
+@dataclass(frozen=True)
+class Run:
+    """What stays the same during a run; ``folder`` is where its checkpoints are."""
+
+    config: TrainConfig
+    config_digest: str
+    folder: Path
+    fabric: Fabric
+    step: nn.Module
+    optimiser: torch.optim.Optimizer
+    reporter: Reporter
+
+    @property
+    def trained(self) -> Step:
+        """The step without what Fabric put around it."""
+        return cast(Step, self.step.module)
+
+
+def fit(
+    config: TrainConfig,
+    config_digest: str,
+    network: nn.Module,
+    objective: Objective,
+    data: TrainingData,
+    validate: Validate,
+    folder: Path,
+    fabric: Fabric,
+    reporter: Reporter,
+    *,
+    resumed: tuple[Position, dict[str, Any]] | None = None,
+) -> Position:
+    """Trains ``network`` to the end of its schedule and returns where it ended; the best epoch is a checkpoint.
+
+    Raises TrainingDiverged at the first loss that is not finite; the last checkpoint is then the last good one.
+    """
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+    step = Step(
+        network,
+        objective,
+        config,
+        lambda tensor: _gathered(fabric, tensor),
+        bfloat16=uses_bfloat16(config, fabric.device.type),
+    )
+    optimiser = make_optimiser(step, config.optimiser)
+    position = Position()
+    if resumed is not None:
+        position, states = resumed
+        step.load_state_dict(states["step"])
+        optimiser.load_state_dict(states["optimiser"])
+    module, optimiser = fabric.setup(step, optimiser)
+    run = Run(config, config_digest, folder, fabric, module, optimiser, reporter)
+    while position.epoch < config.schedule.epochs:
+        _train_epoch(run, position, data)
+        _end_epoch(run, position, validate)
+    return position
+
+
+def _train_epoch(run: Run, position: Position, data: TrainingData) -> None:
+    config = run.config
+    steps = data.epoch(position.epoch, config.batch_size)
+    run.step.train()
+    saved_at = time.monotonic()
+    while position.step < len(steps):
+        started = time.perf_counter()
+        rows = _even(steps[position.step], run.fabric.world_size * config.accumulate)
+        lr = learning_rate(config, position.global_step, position.epoch + position.step / len(steps), len(steps))
+        losses = _take_step(run, position, rows, data, lr)
+        _check_finite(run, position, losses, lr)
+        for name, value in losses.items():
+            position.losses[name] = position.losses.get(name, 0.0) + value
+        position.step += 1
+        position.global_step += 1
+        seconds = time.perf_counter() - started
+        position.seconds += seconds
+        run.reporter.step(position.epoch, position.step, len(steps), losses, len(rows) / seconds, lr)
+        if time.monotonic() - saved_at >= config.checkpoint_s and position.step < len(steps):
+            _save(run, position, checkpoint.LAST)
+            saved_at = time.monotonic()
+
+
+def _take_step(run: Run, position: Position, rows: Rows, data: TrainingData, lr: float) -> dict[str, float]:
+    """One update of the weights; the losses are means over the whole batch."""
+    fabric, config = run.fabric, run.config
+    for group in run.optimiser.param_groups:
+        group["lr"] = lr
+    mine = rank_slice(rows, fabric.global_rank, fabric.world_size)
+    part = len(mine) // config.accumulate
+    size = image_size(config, position.epoch)
+    sums: dict[str, torch.Tensor] = {}
+    torch.manual_seed((config.seed * 1_000_003 + position.global_step) * 64 + fabric.global_rank)
+    for number in range(config.accumulate):
+        batch = data.batch(mine[number * part : (number + 1) * part], position.epoch, position.step)
+        # A tuple: Fabric looks into what it is given, and into frozen values it can't.
+        tensors = _on_device(batch, fabric.device)
+        with fabric.no_backward_sync(run.step, enabled=number < config.accumulate - 1):
+            losses = run.step(tensors, size)
+            fabric.backward(losses["loss"] / config.accumulate)
+        for name, value in losses.items():
+            sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach() / config.accumulate
+    if config.optimiser.clip_norm is not None:
+        fabric.clip_gradients(run.step, run.optimiser, max_norm=config.optimiser.clip_norm, error_if_nonfinite=False)
+    run.optimiser.step()
+    run.optimiser.zero_grad(set_to_none=True)
+    names = sorted(sums)
+    means = fabric.all_reduce(torch.stack([sums[name].float() for name in names]), reduce_op="mean")
+    return dict(zip(names, means.tolist(), strict=True))
+
+
+def _end_epoch(run: Run, position: Position, validate: Validate) -> None:
+    """Validates, keeps the best, and makes the checkpoint from which the next epoch begins."""
+    fabric, config = run.fabric, run.config
+    if fabric.is_global_zero:
+        metrics = {name: value / position.step for name, value in position.losses.items()}
+        found = validate(run.trained.network)
+        metrics.update(found)
+        position.metrics = metrics
+        run.reporter.epoch(position.epoch, config.schedule.epochs, metrics, position.seconds)
+        if found and has_collapsed(found):
+            run.reporter.message(
+                f"collapsed: the embeddings of all images are alike (mean cosine {found['mean_cosine']:.4f}); "
+                "no search can tell them apart. A lower learning rate or another objective may help"
+            )
+        value = selection_value(metrics)
+        is_best = value > position.best_value
+        if is_best:
+            position.best_value, position.best_epoch = value, position.epoch
+        position.epoch, position.step, position.losses = position.epoch + 1, 0, {}
+        if is_best:
+            _save(run, position, checkpoint.BEST)
+        _save(run, position, checkpoint.LAST)
+    else:
+        position.epoch, position.step, position.losses = position.epoch + 1, 0, {}
+    fabric.barrier()
+
+
+def selection_value(metrics: dict[str, float]) -> float:
+    """By what the best epoch is chosen: precision@4 at the finest level there is, else the negative loss."""
+    for level in ("subcategory", "supercategory"):
+        if (name := f"{level} precision@4") in metrics:
+            return metrics[name]
+    return -metrics["loss"]
+
+
+def learning_rate(config: TrainConfig, global_step: int, epoch: float, steps_per_epoch: int) -> float:
+    """The rate of one step: linear warm-up, then constant or half a cosine (Loshchilov and Hutter, SGDR, 2017)."""
+    schedule = config.schedule
+    factor = min(1.0, (global_step + 1) / schedule.warmup_steps) if schedule.warmup_steps else 1.0
+    if schedule.decay == "cosine":
+        factor *= 0.5 * (1 + math.cos(math.pi * epoch / schedule.epochs))
+    return config.optimiser.lr * factor
+
+
+def image_size(config: TrainConfig, epoch: int) -> int:
+    """The side of the images in this epoch, in pixels."""
+    first, last = config.schedule.first_size, config.input_size
+    if first is None:
+        return last
+    num_sizes = (last - first) // _SIZE_STEP + 1
+    return first + _SIZE_STEP * (epoch * num_sizes // config.schedule.epochs)
+
+
+def make_optimiser(module: nn.Module, config: OptimiserConfig) -> torch.optim.Optimizer:
+    """The optimiser over all parameters. Vectors (biases, normalisation) are not decayed by ``adamw``."""
+    named = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    match config.name:
+        case "adam":
+            return torch.optim.Adam(
+                named, lr=config.lr, betas=config.betas, eps=config.eps, weight_decay=config.weight_decay
+            )
+        case "adamw":
+            groups = [
+                {"params": [p for p in named if p.ndim > 1], "weight_decay": config.weight_decay},
+                {"params": [p for p in named if p.ndim <= 1], "weight_decay": 0.0},
+            ]
+            return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps)
+        case "sgd":
+            return torch.optim.SGD(
+                named, lr=config.lr, momentum=config.betas[0], nesterov=True, weight_decay=config.weight_decay
+            )
+
+
+def _check_finite(run: Run, position: Position, losses: dict[str, float], lr: float) -> None:
+    if all(math.isfinite(value) for value in losses.values()):
+        return
+    last = run.folder / checkpoint.LAST
+    kept = f"the last good checkpoint is {last.name}" if last.is_file() else "there is no checkpoint yet"
+    raise TrainingDiverged(
+        f"the loss is not finite at epoch {position.epoch + 1}, step {position.step + 1} (learning rate {lr:g}): "
+        f"{kept}; a lower optimiser.lr, optimiser.clip_norm or precision=float32 may help",
+        epoch=position.epoch,
+        step=position.step,
+    )
+
+
+def _save(run: Run, position: Position, name: str) -> None:
+    if not run.fabric.is_global_zero:
+        return
+    states = {"step": run.trained.state_dict(), "optimiser": run.optimiser.state_dict()}
+    if not all(bool(torch.isfinite(p).all()) for p in run.trained.parameters()):
+        _check_finite(run, position, {"weights": math.nan}, run.optimiser.param_groups[0]["lr"])
+    checkpoint.save(run.folder, name, position, states, run.config_digest)
+
+
+def _even(rows: Rows, parts: int) -> Rows:
+    """Rows in equal shares for all ranks and accumulated parts; the few that are over are left out of this step."""
+    return rows[: len(rows) - len(rows) % parts] if len(rows) >= parts else rows.repeat(parts)[:parts]
+
+
+def _on_device(batch: Batch, device: torch.device) -> Tensors:
+    targets = None if batch.targets is None else batch.targets.to(device)
+    return batch.images_NHWC.to(device), batch.labels_N.to(device), batch.rows_N.to(device), targets
+
+
+def _gathered(fabric: Fabric, tensor: torch.Tensor) -> torch.Tensor:
+    """All ranks' rows, with gradients."""
+    if fabric.world_size == 1:
+        return tensor
+    gathered = fabric.all_gather(tensor, sync_grads=tensor.is_floating_point())
+    return cast(torch.Tensor, gathered).flatten(0, 1)

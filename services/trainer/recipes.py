@@ -1,0 +1,234 @@
+"""Recipes: functions that return a complete configuration. The study's seven, and ours.
+
+A recipe's values are changed one by one with ``--set key=value`` (:func:`with_overrides`); the result is validated
+as a whole, so a recipe can't be brought into a state that nobody meant.
+"""
+
+import difflib
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from pydantic import ValidationError
+
+from lookalike.errors import InvalidRequest
+from lookalike.types.models import ResizePolicy
+from services.trainer.architectures import RESNEXT_WSL_URL, Compact, ConvAe, MiniDensenet, Pretrained, Resnet, VanillaAe
+from services.trainer.config import (
+    DataConfig,
+    ExportConfig,
+    OptimiserConfig,
+    ScheduleConfig,
+    TeacherConfig,
+    TrainConfig,
+)
+from services.trainer.objectives import (
+    Classification,
+    Distillation,
+    MetricLearning,
+    Reconstruction,
+)
+
+_STUDY_ADAM = OptimiserConfig(name="adam", lr=0.001, betas=(0.9, 0.999), eps=1e-5, weight_decay=0.01)
+_STUDY_CLASSES = DataConfig(balance="sampling", mirrored=True)
+_NONE = ScheduleConfig(epochs=0)
+
+
+def vanilla_ae() -> TrainConfig:
+    """The study's fully connected autoencoder: squared error of pixels."""
+    return TrainConfig(
+        recipe="vanilla_ae",
+        name="vanilla_ae",
+        architecture=VanillaAe(),
+        objective=Reconstruction(),
+        schedule=ScheduleConfig(epochs=50),
+    )
+
+
+def conv_ae() -> TrainConfig:
+    """The study's convolutional autoencoder."""
+    return TrainConfig(
+        recipe="conv_ae",
+        name="conv_ae",
+        architecture=ConvAe(),
+        objective=Reconstruction(),
+        schedule=ScheduleConfig(epochs=50),
+    )
+
+
+def denoising_ae() -> TrainConfig:
+    """``conv_ae`` whose inputs are set to zero at random, and which draws the clean image."""
+    return TrainConfig(
+        recipe="denoising_ae",
+        name="denoising_ae",
+        architecture=ConvAe(),
+        objective=Reconstruction(noise=0.3),
+        schedule=ScheduleConfig(epochs=50),
+    )
+
+
+def densenet() -> TrainConfig:
+    """DenseNet-121 with ImageNet weights, its last layer removed: pooled, or flattened by architecture.pooling."""
+    return TrainConfig(
+        recipe="densenet",
+        name="densenet",
+        architecture=Pretrained(model="densenet121"),
+        objective=None,
+        schedule=_NONE,
+        export=ExportConfig(
+            description="torchvision's DenseNet-121 without its last layer", training_data="ImageNet-1k"
+        ),
+    )
+
+
+def mini_densenet() -> TrainConfig:
+    """The study's small DenseNet, trained from scratch as a classifier."""
+    return TrainConfig(
+        recipe="mini_densenet",
+        name="mini_densenet",
+        architecture=MiniDensenet(),
+        objective=Classification(),
+        data=_STUDY_CLASSES,
+        optimiser=_STUDY_ADAM,
+        schedule=ScheduleConfig(epochs=25),
+    )
+
+
+def resnext_wsl() -> TrainConfig:
+    """ResNeXt-101 32x8d, trained weakly supervised on Instagram images."""
+    return TrainConfig(
+        recipe="resnext_wsl",
+        name="resnext_wsl",
+        architecture=Pretrained(model="resnext101_32x8d", weights_url=RESNEXT_WSL_URL),
+        objective=None,
+        schedule=_NONE,
+        export=ExportConfig(
+            description="ResNeXt-101 32x8d WSL without its last layer",
+            training_data="940 million public Instagram images with hashtags",
+            licence="CC BY-NC 4.0",
+        ),
+    )
+
+
+def resnet18() -> TrainConfig:
+    """ResNet-18 from scratch, Xavier-uniform, as a classifier."""
+    return TrainConfig(
+        recipe="resnet18",
+        name="resnet18",
+        architecture=Resnet(),
+        objective=Classification(),
+        data=_STUDY_CLASSES,
+        optimiser=_STUDY_ADAM,
+        schedule=ScheduleConfig(epochs=25),
+    )
+
+
+def metric() -> TrainConfig:
+    """Beyond the study: a small network with GeM pooling by supervised contrastive learning, classes in balance."""
+    return TrainConfig(
+        recipe="metric",
+        name="metric",
+        input_size=160,
+        architecture=Compact(widths=(48, 96, 192, 256), pooling="gem", dimension=256),
+        objective=MetricLearning(loss="supcon"),
+        data=DataConfig(
+            resize_policy=ResizePolicy.SQUASH, balance="per_class", images_per_class=4, mirrored=True, crop_area=0.4
+        ),
+        batch_size=128,
+        optimiser=OptimiserConfig(name="adamw", lr=0.002, weight_decay=0.05, clip_norm=5.0),
+        schedule=ScheduleConfig(epochs=60, warmup_steps=100, decay="cosine"),
+    )
+
+
+def house() -> TrainConfig:
+    """The house model: a small network that learns, on views of photographs, to embed as a teacher does."""
+    return TrainConfig(
+        recipe="house",
+        name="house",
+        input_size=160,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        architecture=Compact(widths=(48, 96, 192, 256), dimension=256),
+        objective=Distillation(map_weight=0.5),
+        teacher=TeacherConfig(
+            model="mobilenet_v2-flat", precision="bfloat16", map_channels=1280, dimension=256, views_per_image=12
+        ),
+        data=DataConfig(resize_policy=ResizePolicy.SQUASH, held_out_classes=1 / 3, val_share=0.1),
+        batch_size=128,
+        optimiser=OptimiserConfig(name="adamw", lr=0.002, weight_decay=0.05, clip_norm=5.0),
+        schedule=ScheduleConfig(epochs=140, warmup_steps=200, decay="cosine", first_size=96),
+        export=ExportConfig(half=True, description="Lookalike's own small embedder"),
+    )
+
+
+STUDY: tuple[Callable[[], TrainConfig], ...] = (
+    vanilla_ae,
+    conv_ae,
+    denoising_ae,
+    densenet,
+    mini_densenet,
+    resnext_wsl,
+    resnet18,
+)
+RECIPES: dict[str, Callable[[], TrainConfig]] = {made.__name__: made for made in (*STUDY, metric, house)}
+
+
+def recipe(name: str, overrides: Iterable[str] = ()) -> TrainConfig:
+    """The configuration of recipe ``name`` with ``key=value`` overrides. Raises InvalidRequest."""
+    if name not in RECIPES:
+        near = difflib.get_close_matches(name, RECIPES, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise InvalidRequest(f"no recipe {name!r:.50}: {hint}there are {', '.join(RECIPES)}", recipe=name)
+    return with_overrides(RECIPES[name](), overrides)
+
+
+def with_overrides(config: TrainConfig, overrides: Iterable[str]) -> TrainConfig:
+    """``config`` with values replaced: ``schedule.epochs=3``, ``architecture.widths=[16,32]``, ``teacher.model=x.mar``.
+
+    A value is JSON where it parses as that, else text; ``null`` is None. ``architecture.name`` and
+    ``objective.name`` start from the defaults of what they name. Raises InvalidRequest,
+    naming the key, for one that does not exist or a value that is not allowed.
+    """
+    values = config.model_dump()
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise InvalidRequest(f"--set takes key=value, not {override!r:.100}")
+        _replace(values, key.strip(), _value(text))
+    try:
+        return TrainConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        # The name of a discriminated choice stands in the path of an error, and not in the key.
+        path = ".".join(str(part) for part in first["loc"])
+        raise InvalidRequest(f"the configuration is not valid at {path or 'its whole'}: {first['msg']}") from error
+
+
+def _replace(values: dict[str, Any], key: str, value: object) -> None:
+    *parents, last = key.split(".")
+    at = values
+    for name in parents:
+        if at.get(name) is None and name in at:
+            at[name] = {}
+        inner = at.get(name)
+        if not isinstance(inner, dict):
+            raise InvalidRequest(f"there is no {key!r:.100} in a configuration{_near(name, at)}", key=key)
+        at = inner
+    is_new_choice = last == "name" and parents in (["architecture"], ["objective"]) and at.get("name") != value
+    if is_new_choice:
+        at.clear()
+    elif at and last not in at:
+        raise InvalidRequest(f"there is no {key!r:.100} in a configuration{_near(last, at)}", key=key)
+    at[last] = value
+
+
+def _near(name: str, known: dict[str, Any]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {near[0]}?" if near else f": there are {', '.join(known)}"
+
+
+def _value(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

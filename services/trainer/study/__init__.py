@@ -1,0 +1,1 @@
+"""The study: models, search backends and protocols in one table, and where the differences come from."""
