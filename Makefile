@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requi
 BENCHMARKS := $(filter-out machine synthetic_gallery,$(basename $(notdir $(sort $(wildcard benchmarks/*.py)))))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types imports unit bench docs clean
+.PHONY: help run test lint types imports unit bench study docs clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -40,6 +40,10 @@ bench: $(VENV)/.dev  ## Every performance figure, as ratios in one run
 	  echo "== python -m benchmarks.$$name"; $(BIN)/python -m benchmarks.$$name || missed="$$missed $$name"; done; \
 	test -z "$$missed" || { echo "targets missed:$$missed"; exit 1; }
 
+study: $(VENV)/.trainer  ## The study's models on DATA=folder|annotations.json|table.csv (SIZE=images, ARGS=more options)
+	@test -n "$(DATA)" || { echo "make study DATA=/path/to/labelled/images [SIZE=1000] [ARGS='--set input_size=128']" >&2; exit 2; }
+	$(BIN)/lookalike study "$(DATA)" $(if $(SIZE),--size $(SIZE)) $(ARGS)
+
 docs: $(VENV)/.dev  ## The reference pages that are written from the code
 	$(BIN)/python docs/reference/generate.py
 
@@ -62,6 +66,10 @@ $(VENV)/.laptop: $(VENV)/.base pyproject.toml
 	@$(PIP) -e '.[laptop]'
 	@touch $@
 
+$(VENV)/.trainer: $(VENV)/.base pyproject.toml
+	@$(PIP) -e '.[laptop,trainer]'
+	@touch $@ $(VENV)/.laptop
+
 $(VENV)/.dev: $(VENV)/.base pyproject.toml
 	@$(PIP) -e '.[dev]'
-	@touch $@ $(VENV)/.laptop
+	@touch $@ $(VENV)/.laptop $(VENV)/.trainer

@@ -62,6 +62,7 @@ class ImageSettings(_Group):
 class EmbedderSettings(_Group):
     """How embeddings are computed."""
 
+    default_model: str = Field(default="house", description="model of commands that name none")
     url: str | None = Field(
         default=None, description="base URL of a remote embedder; without one, models run in process"
     )

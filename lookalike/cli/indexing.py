@@ -22,29 +22,36 @@ from lookalike.pipeline.index_gallery import (
     newest_set,
     promote_indexes,
 )
+from lookalike.pipeline.models import ensure_model
 from lookalike.pipeline.promote import Checks, roll_back
 from lookalike.pipeline.tune import tune_gallery
 from lookalike.settings import load
 
-Model = Annotated[str, typer.Option("--model", "-m", help="name or name@version")]
+Model = Annotated[
+    str | None, typer.Option("--model", "-m", help="name or name@version; default: setting embedder.default_model")
+]
 Backends = Annotated[list[str] | None, typer.Option("--backend", "-b", help="once or several times; default: all")]
-DEFAULT_MODEL = "color_edges"
+
+
+def chosen(model: str | None) -> str:
+    """``model``, or the one that the settings name."""
+    return model or load().embedder.default_model
 
 
 def embed(
     gallery: str,
-    model: Model = DEFAULT_MODEL,
+    model: Model = None,
     retry_failed: Annotated[bool, typer.Option(help="Try images of the failure ledger again.")] = False,
 ) -> None:
     """Embeds what is not embedded yet under MODEL."""
     with workspace() as at, progress() as report:
-        made = embed_gallery(at, gallery, model, retry_failed=retry_failed, report=report)
+        made = embed_gallery(at, gallery, ensure_model(at, chosen(model)), retry_failed=retry_failed, report=report)
     say(made, f"{made.embedded} embedded, {made.reused} there already, {made.failed} failed: set {made.set_id}")
 
 
 def build(
     gallery: str,
-    model: Model = DEFAULT_MODEL,
+    model: Model = None,
     backend: Backends = None,
     params: Annotated[str, typer.Option(help="the backend's build parameters as a JSON object")] = "{}",
 ) -> None:
@@ -54,7 +61,7 @@ def build(
         made = build_indexes(
             at,
             gallery,
-            newest_set(at, gallery, model),
+            newest_set(at, gallery, chosen(model)),
             names,
             params=parse_params(params),
             report=report,
@@ -100,7 +107,7 @@ def parse_params(text: str, option: str = "--params") -> dict[str, object]:
 
 def promote(
     gallery: str,
-    model: Model = DEFAULT_MODEL,
+    model: Model = None,
     backend: Backends = None,
     min_parity: Annotated[
         float | None, typer.Option(min=0, max=1, help="Least knn recall@10; default: setting build.min_parity.")
@@ -131,7 +138,7 @@ def promote(
         raise InvalidRequest("options of the gate were given, but it is switched off")
     checks = Checks(settings.build.min_parity if min_parity is None else min_parity, rule, force)
     with workspace() as at:
-        embedding_set = newest_set(at, gallery, model)
+        embedding_set = newest_set(at, gallery, chosen(model))
         indexes = built_indexes(at, gallery, embedding_set, backend)
         live = promote_indexes(at, gallery, embedding_set, indexes, checks=checks)
     entry = live.models[embedding_set.model]
@@ -147,10 +154,10 @@ def rollback(gallery: str) -> None:
     say(live, f"live in {gallery}: {', '.join(sorted(live.models)) or 'nothing'}")
 
 
-def compact(gallery: str, model: Model = DEFAULT_MODEL) -> None:
+def compact(gallery: str, model: Model = None) -> None:
     """Folds additions and deletions into new indexes."""
     with workspace() as at, progress() as report:
-        live = compact_gallery(at, gallery, model, report=report)
+        live = compact_gallery(at, gallery, chosen(model), report=report)
     say(live, f"{gallery} compacted")
 
 

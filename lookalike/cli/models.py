@@ -36,7 +36,7 @@ def show(model: str) -> None:
 
 @models_app.command("import")
 def import_command(
-    source: Annotated[str, typer.Argument(help="torchvision:NAME or baseline:NAME")],
+    source: Annotated[str, typer.Argument(help="house, torchvision:NAME or baseline:NAME")],
     weights: Annotated[Path | None, typer.Option(help="a local state dict instead of torchvision's download")] = None,
     pooled: Annotated[
         bool, typer.Option("--pooled/--flattened", help="how the last feature map becomes numbers")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lookalike.cli.indexing import DEFAULT_MODEL, described, show_indexes
+from lookalike.cli.indexing import Model, chosen, described, show_indexes
 from lookalike.cli.output import OUTPUT, note, progress, say, table
 from lookalike.cli.querying import show
 from lookalike.cli.session import workspace
@@ -20,7 +20,7 @@ from lookalike.settings_sources import variable
 def demo(
     images: Annotated[Path | None, typer.Option(help="your own images instead of the generated ones")] = None,
     serve: Annotated[bool, typer.Option("--serve/--no-serve", help="serve the gateway at the end")] = True,
-    model: Annotated[str, typer.Option("--model", "-m", help="name or name@version")] = DEFAULT_MODEL,
+    model: Model = None,
 ) -> None:
     """Everything at once: gallery, model, embeddings, four indexes, evaluation, server."""
     settings = load()
@@ -28,7 +28,9 @@ def demo(
     with _listener(settings) if serve else nullcontext() as listening:
         with workspace() as at:
             with progress() as report:
-                made = prepare_demo(at, images=images, model=model, backends=settings.build.backends, report=report)
+                made = prepare_demo(
+                    at, images=images, model=chosen(model), backends=settings.build.backends, report=report
+                )
             _show_demo(made)
         if listening is not None:
             _serve(settings, listening, is_answer=False)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lookalike.catalog.indexes import IndexManifest
-from lookalike.errors import InvalidSource, ModelNotFound
+from lookalike.errors import InvalidSource
 from lookalike.galleries.demo.generate import generate
 from lookalike.galleries.open import open_source
 from lookalike.jobs.ledger import embed_stage
@@ -14,7 +14,7 @@ from lookalike.pipeline.embed import EmbedReport, covers
 from lookalike.pipeline.evaluate import Evaluation, evaluate_gallery
 from lookalike.pipeline.index_gallery import build_indexes, embed_gallery, newest_set, promote_indexes
 from lookalike.pipeline.ingest import IngestReport, ingest
-from lookalike.pipeline.models import import_model
+from lookalike.pipeline.models import ensure_model
 from lookalike.pipeline.progress import Progress, Report, silent
 from lookalike.pipeline.promote import Checks
 from lookalike.pipeline.workspace import Workspace
@@ -70,10 +70,7 @@ def prepare_demo(
     if not ingested.num_images:
         reason = f"none of {ingested.failed} files could be read as an image; why: lookalike failures {gallery}"
         raise InvalidSource(f"{images}: {reason}", source=str(images))
-    try:
-        workspace.models.get(model)
-    except ModelNotFound:
-        import_model(workspace, f"baseline:{model}")
+    ensure_model(workspace, model)
     embedded = _embedded(workspace, gallery, model) or embed_gallery(workspace, gallery, model, report=report)
     embedding_set = newest_set(workspace, gallery, model)
     present, missing = installed(workspace.backend, backends)

@@ -1,4 +1,4 @@
-"""Ways to have a model: torchvision's, the built-in baselines, an archive; and the way to take one elsewhere."""
+"""Ways to have a model: the house model, torchvision's, the baselines, an archive; and the way to take one along."""
 
 import shutil
 import uuid
@@ -6,9 +6,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from lookalike.embedding.archive import read_manifest, read_program, write_archive
-from lookalike.errors import DamagedArtifact, InvalidArchive, InvalidRequest
+from lookalike.embedding.house import HOUSE, house_archive
+from lookalike.errors import DamagedArtifact, InvalidArchive, InvalidRequest, ModelNotFound
 from lookalike.pipeline.workspace import Workspace
 from lookalike.types.models import ModelManifest, ModelRef, ResizePolicy, check_model_name
+
+# Named here too, since the module that draws them needs torch.
+BASELINES = ("pixels16", "color_edges")
 
 
 def import_model(
@@ -22,14 +26,16 @@ def import_model(
     mean: str | None = None,
     std: str | None = None,
 ) -> ModelManifest:
-    """``torchvision:NAME`` or ``baseline:NAME`` as the next version of a model in the store.
+    """``house``, ``torchvision:NAME`` or ``baseline:NAME`` as the next version of a model in the store.
 
     Raises InvalidRequest for another source, and what the importers raise.
     """
     if name is not None:
         check_model_name(name)
     kind, _, wanted = source.partition(":")
-    if kind == "baseline":
+    if source == HOUSE:
+        program, manifest = read_program(house_archive())
+    elif kind == "baseline":
         from lookalike.embedding.baselines import build_baseline
 
         program, manifest = build_baseline(wanted)
@@ -48,12 +54,29 @@ def import_model(
 
         manifest = with_measured_precision(program, manifest)
     else:
-        raise InvalidRequest(f"not a model source: {source!r:.100} (torchvision:NAME or baseline:NAME)")
+        raise InvalidRequest(f"not a model source: {source!r:.100} (house, torchvision:NAME or baseline:NAME)")
     if name is not None:
         manifest = manifest.model_copy(update={"name": name})
     with workspace.artifacts.temporary() as folder:
         complete = write_archive(folder / "model.mar", program, manifest)
         return workspace.models.add(folder / "model.mar", complete)
+
+
+def ensure_model(workspace: Workspace, model: str) -> str:
+    """``model`` itself, after taking one that Lookalike brings along into a store that lacks it.
+
+    Raises ModelNotFound for a model that is neither in the store nor brought along.
+    """
+    try:
+        workspace.models.get(model)
+    except ModelNotFound:
+        if model == HOUSE:
+            import_model(workspace, HOUSE)
+        elif model in BASELINES:
+            import_model(workspace, f"baseline:{model}")
+        else:
+            raise
+    return model
 
 
 def register_archive(workspace: Workspace, archive: Path) -> ModelManifest:

@@ -18,6 +18,18 @@ import torch
 from lookalike.errors import InvalidRequest
 
 LAST, BEST = "last.pt", "best.pt"
+# Whatever torch raises for bytes that are no file of its own, or hold more than tensors and plain values.
+_DAMAGED = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    RuntimeError,
+    EOFError,
+    OSError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+)
 
 
 @dataclass
@@ -56,7 +68,7 @@ def load(path: Path, config_digest: str | None = None) -> tuple[Position, dict[s
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         position, states, found = Position(**content["position"]), content["states"], content["config"]
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise InvalidRequest(f"{path.name} is no checkpoint of the trainer: {error}"[:300], path=str(path)) from error
     if config_digest is not None and found != config_digest:
         raise InvalidRequest(

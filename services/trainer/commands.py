@@ -1,24 +1,32 @@
 """What the command line calls: a training, and the archive of a run put into the store."""
 
 import os
-import shutil
 import time
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, cast
 
-from lookalike.embedding.archive import read_manifest
-from lookalike.embedding.port import Embedder
-from lookalike.embedding.torch_local import TorchEmbedder
+from pydantic import TypeAdapter, ValidationError
+
 from lookalike.errors import InvalidRequest
+from lookalike.pipeline.progress import Report
 from lookalike.pipeline.workspace import Workspace
-from lookalike.types.models import ModelManifest, ModelRef
-from services.trainer.best import archive_of
 from services.trainer.config import TrainConfig
-from services.trainer.recipes import recipe, with_overrides
+from services.trainer.recipes import STUDY, recipe
 from services.trainer.run_folder import RunFolder
-from services.trainer.training import Outcome, Surroundings, train
+from services.trainer.store import export_run, surroundings
+from services.trainer.study.orchestrate import run_study
+from services.trainer.study.result import PublishedFigure, StudyResult
+from services.trainer.study_models import (
+    StudyData,
+    configured,
+    made_model,
+    measured_config,
+    measured_source,
+    stored_model,
+)
+from services.trainer.training import Outcome, train
+
+__all__ = ["export_run", "is_first_rank", "study_recipes", "train_recipe"]
 
 
 def train_recipe(
@@ -46,6 +54,12 @@ def train_recipe(
         config = RunFolder(run).read_config()
         if config.recipe != name:
             raise InvalidRequest(f"{run} is a run of {config.recipe}, not of {name}")
+        for option, given, began_with in (
+            ("--data", _absolute(data), config.data.source),
+            ("--images", "" if images is None else _absolute(str(images)), str(config.data.images_root)),
+        ):
+            if given and given != began_with:
+                raise InvalidRequest(f"{run} began with {option} {began_with}, not {given}: leave it out")
     else:
         config = _configured(name, data, images, overrides)
     folder = run or runs / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -57,54 +71,68 @@ def is_first_rank() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def surroundings(workspace: Workspace) -> Surroundings:
-    """What a run takes from a workspace."""
-    return Surroundings(
-        cache=workspace.artifacts.file("trainer", "cache"),
-        limits=workspace.limits,
-        fetch=workspace.fetch,
-        open_teacher=partial(open_teacher, workspace),
-    )
-
-
-def open_teacher(workspace: Workspace, model: str, precision: str) -> Embedder:
-    """An archive by its file (``….mar``) or a model of the store by its name. Raises ModelNotFound, InvalidArchive."""
-    chosen = cast(Literal["auto", "float32", "bfloat16"], precision)
-    if model.endswith(".mar"):
-        if not Path(model).is_file():
-            raise InvalidRequest(f"there is no teacher at {model!r}", path=model)
-        return TorchEmbedder(Path(model), precision=chosen)
-    if not model:
-        raise InvalidRequest("a distillation needs a teacher: --set teacher.model=NAME, or =FILE.mar")
-    manifest = workspace.models.get(ModelRef.parse(model))
-    with workspace.artifacts.temporary() as folder:
-        archive = folder / "teacher.mar"
-        workspace.models.fetch_archive(manifest, archive)
-        return TorchEmbedder(archive, precision=chosen)
-
-
-def export_run(workspace: Workspace, run: Path, file: Path | None, name: str | None = None) -> ModelManifest:
-    """Makes the archive of a finished run, verifies it, and puts it into the store; ``file`` gets a copy of it.
-
-    Raises as :func:`services.trainer.best.archive_of`.
-    """
-    with workspace.artifacts.temporary() as folder:
-        archive = folder / "model.mar"
-        archive_of(RunFolder(run), archive, name=name)
-        manifest = workspace.models.add(archive, read_manifest(archive))
-        if file is not None:
-            partial_file = file.with_name(f".{file.name}.partial")
-            shutil.copyfile(archive, partial_file)
-            partial_file.replace(file)
-    return manifest
-
-
 def _configured(name: str, data: str, images: Path | None, overrides: Sequence[str]) -> TrainConfig:
     config = recipe(name, overrides)
     if not data and not config.data.source:
         raise InvalidRequest("name the images: --data FOLDER, a COCO annotation file or a table")
     values = config.model_dump(mode="json")
-    values["data"]["source"] = str(Path(data).expanduser().resolve()) if data else config.data.source
+    # Absolute, so that a run is resumed from any folder.
+    values["data"]["source"] = _absolute(data or config.data.source)
     if images is not None:
-        values["data"]["images_root"] = str(images.expanduser().resolve())
-    return with_overrides(TrainConfig.model_validate(values), ())
+        values["data"]["images_root"] = _absolute(str(images))
+    if config.teacher is not None and config.teacher.model.endswith(".mar"):
+        values["teacher"]["model"] = _absolute(config.teacher.model)
+    if config.architecture.name == "pretrained" and config.architecture.weights is not None:
+        values["architecture"]["weights"] = _absolute(str(config.architecture.weights))
+    return TrainConfig.model_validate(values)
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().resolve()) if path else ""
+
+
+def study_recipes(
+    workspace: Workspace,
+    data: StudyData,
+    *,
+    recipes: Sequence[str],
+    also: Sequence[str],
+    overrides: Sequence[str],
+    published: Path | None,
+    folder: Path,
+    say: Callable[[str], None],
+    report: Report,
+    as_json: bool,
+) -> StudyResult:
+    """Trains or imports every recipe, measures all of them and the models ``also``, and writes table and report.
+
+    Runs are kept in ``folder``: the same call goes on where it was stopped. Overrides as in
+    :func:`services.trainer.study_models.configured`. Raises as :func:`services.trainer.study.orchestrate.run_study`.
+    """
+    figures = [] if published is None else _published(published)
+    configs = [configured(name, data, overrides) for name in recipes or [made.__name__ for made in STUDY]]
+    models = [
+        made_model(workspace, config, folder / "runs" / config.recipe, say, as_json=as_json) for config in configs
+    ]
+    models += [stored_model(workspace, name) for name in also]
+    source = measured_source(workspace, measured_config(configs))
+    try:
+        return run_study(
+            workspace,
+            source,
+            models=models,
+            folder=folder,
+            seed=data.seed,
+            title=f"The study's models on {Path(data.source).name}",
+            published=figures,
+            report=report,
+        )
+    finally:
+        source.close()
+
+
+def _published(path: Path) -> list[PublishedFigure]:
+    try:
+        return TypeAdapter(list[PublishedFigure]).validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise InvalidRequest(f"{path} is no list of published figures: {error}"[:400], path=str(path)) from error

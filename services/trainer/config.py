@@ -18,15 +18,17 @@ from services.trainer.views import ViewConfig
 class Frozen(BaseModel):
     """A part of the configuration: never changed, and without keys that nobody reads."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataConfig(Frozen):
     """Which images, in which form.
 
-    ``source`` is a folder, a COCO annotation file or a table, as ``lookalike ingest`` takes them. ``max_images``
-    takes a seeded subset, stratified by class. ``held_out_classes`` is the share of classes that nothing is trained
-    or validated on, so that they can be measured afterwards. ``balance``: ``none`` shows each image once an epoch;
+    ``source`` is a folder, a COCO annotation file or a table, as ``lookalike ingest`` takes them. ``split``:
+    ``source`` takes the source's own train/validation split where it has one, ``seeded`` divides each class by
+    ``val_share`` in any case. ``max_images`` takes a seeded subset, stratified by class. ``held_out_classes`` is the
+    share of classes that nothing is trained or validated on, so that they can be measured afterwards. ``balance``:
+    ``none`` shows each image once an epoch;
     ``sampling`` draws every class as often as the others; ``loss`` weighs the classes; ``per_class`` fills batches
     with ``images_per_class`` of each of a few classes, as metric learning wants it.
     """
@@ -35,6 +37,7 @@ class DataConfig(Frozen):
     images_root: Path | None = None
     resize_policy: ResizePolicy = ResizePolicy.LETTERBOX
     max_images: int | None = Field(default=None, ge=2)
+    split: Literal["source", "seeded"] = "source"
     val_share: float = Field(default=0.2, gt=0, lt=1)
     held_out_classes: float = Field(default=0.0, ge=0, lt=1)
     balance: Literal["none", "sampling", "loss", "per_class"] = "none"
@@ -74,9 +77,15 @@ class OptimiserConfig(Frozen):
     weight_decay: float = Field(default=0.0, ge=0)
     clip_norm: float | None = Field(default=None, gt=0)
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError("betas are at least 0 and below 1")
+        return self
+
 
 class ScheduleConfig(Frozen):
-    """``epochs`` passes; a linear ``warmup_steps``, then ``constant``, or ``cosine`` down to 0 at the last step.
+    """``epochs`` passes; a linear ``warmup_steps``, then ``constant``, or ``cosine`` towards 0 at the end.
 
     With ``first_size`` the images are made smaller at first: the side grows from there to ``input_size`` in steps of
     32 pixels, each for an equal share of the epochs, which takes much less time (Tan and Le, EfficientNetV2, ICML
@@ -126,7 +135,7 @@ class TrainConfig(Frozen):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(default=None, ge=1, description="cores of the CPU; none: all that this process may use")
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     checkpoint_s: float = Field(
         default=60.0, ge=0, description="seconds between two checkpoints; each epoch ends with one"
     )
@@ -135,6 +144,8 @@ class TrainConfig(Frozen):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.data.balance == "loss" and (self.objective is None or self.objective.name != "classification"):
+            raise ValueError("data.balance=loss weighs a classifier's loss: objective.name=classification")
         if self.batch_size % self.accumulate:
             raise ValueError("batch_size is a multiple of accumulate")
         if min(self.std) <= 0:
@@ -149,6 +160,13 @@ class TrainConfig(Frozen):
         is_distilled = self.objective is not None and self.objective.name == "distillation"
         if is_distilled != (self.teacher is not None):
             raise ValueError("objective.name=distillation and a teacher go together")
+        draws = self.architecture.name in ("vanilla_ae", "conv_ae")
+        if self.objective is not None and self.objective.name == "reconstruction" and not draws:
+            raise ValueError("objective.name=reconstruction needs an architecture that draws: vanilla_ae, conv_ae")
+        # Only there is the embedding the mean of the map.
+        has_map = self.architecture.name == "compact" and self.architecture.pooling == "avg"
+        if self.teacher is not None and self.teacher.map_channels is not None and not has_map:
+            raise ValueError("teacher.map_channels is for the architecture compact with average pooling")
         if self.teacher is not None and (self.data.mirrored or self.data.crop_area < 1):
             raise ValueError("a distillation draws views (teacher.views), not data.mirrored and data.crop_area")
         return self

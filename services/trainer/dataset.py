@@ -3,13 +3,16 @@
 Shape suffixes: N images, S side of the network's input.
 """
 
+import hashlib
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.errors import InvalidSource
 from lookalike.images.limits import ImageLimits
 from services.trainer.config import TrainConfig
 from services.trainer.data.labelled import LabelledImages, load_labelled
@@ -37,6 +40,12 @@ class Dataset:
     codes_N: NDArray[np.int64]
 
     @property
+    def train_digest(self) -> str:
+        """SHA-256 of the data and of which of its images, in which order, are trained on."""
+        said = [self.images.digest, [self.images.keys[row] for row in self.train_rows]]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+    @property
     def held_out_names(self) -> tuple[str, ...]:
         return tuple(sorted({self.images.names[code] for code in self.images.codes_N[self.held_out_rows] if code >= 0}))
 
@@ -56,11 +65,20 @@ def load_dataset(
     """
     images = _load(config, config.input_size, cache, limits, fetch)
     photographs = None if photograph_side is None else _load(config, photograph_side, cache, limits, fetch)
+    if photographs is not None and photographs.keys != images.keys:
+        raise InvalidSource(
+            f"{config.data.source} has images that can be read at one size and not at another",
+            num_images=images.num_images,
+            num_photographs=photographs.num_images,
+        )
     rows = np.arange(images.num_images)
     kept, held_out = rows, rows[:0]
     if config.data.held_out_classes:
         kept, held_out = hold_out_classes(images, config.data.held_out_classes, config.seed)
-    train_rows, val_rows = split(images, val_share=config.data.val_share, seed=config.seed)
+    divided = images
+    if config.data.split == "seeded":
+        divided = replace(images, split_N=np.full(images.num_images, "", images.split_N.dtype))
+    train_rows, val_rows = split(divided, val_share=config.data.val_share, seed=config.seed)
     names, codes_N = _codes_without(images, held_out)
     return Dataset(
         images,

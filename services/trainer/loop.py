@@ -2,7 +2,8 @@
 
 Every random choice of a step follows from the seed and the step's number, and every batch is drawn over all ranks
 before each takes its share. A run that was killed goes on from its last checkpoint to the same weights, bit for bit
-on one CPU; two ranks compute the loss of one with the same batch.
+on one CPU. Two ranks compute the loss of one with the same batch, but for batch normalisation, which each rank does
+over its own images, and for noise, which each draws for itself.
 """
 
 import math
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import nn
@@ -135,9 +137,10 @@ def _train_epoch(run: Run, position: Position, data: TrainingData) -> None:
     while position.step < len(steps):
         started = time.perf_counter()
         rows = _even(steps[position.step], run.fabric.world_size * config.accumulate)
-        lr = learning_rate(config, position.global_step, position.epoch + position.step / len(steps), len(steps))
+        lr = learning_rate(config, position.global_step, position.epoch + position.step / len(steps))
         losses = _take_step(run, position, rows, data, lr)
-        _check_finite(run, position, losses, lr)
+        if not all(math.isfinite(value) for value in losses.values()):
+            raise _diverged(run, position, "the loss is not finite at", position.step + 1)
         for name, value in losses.items():
             position.losses[name] = position.losses.get(name, 0.0) + value
         position.step += 1
@@ -146,6 +149,7 @@ def _train_epoch(run: Run, position: Position, data: TrainingData) -> None:
         position.seconds += seconds
         run.reporter.step(position.epoch, position.step, len(steps), losses, len(rows) / seconds, lr)
         if time.monotonic() - saved_at >= config.checkpoint_s and position.step < len(steps):
+            _check_weights(run, position)
             _save(run, position, checkpoint.LAST)
             saved_at = time.monotonic()
 
@@ -155,13 +159,14 @@ def _take_step(run: Run, position: Position, rows: Rows, data: TrainingData, lr:
     fabric, config = run.fabric, run.config
     for group in run.optimiser.param_groups:
         group["lr"] = lr
-    mine = rank_slice(rows, fabric.global_rank, fabric.world_size)
-    part = len(mine) // config.accumulate
+    part = len(rows) // config.accumulate
     size = image_size(config, position.epoch)
     sums: dict[str, torch.Tensor] = {}
-    torch.manual_seed((config.seed * 1_000_003 + position.global_step) * 64 + fabric.global_rank)
+    torch.manual_seed(((config.seed * 1_000_003 + position.global_step) * 64 + fabric.global_rank) % 2**64)
     for number in range(config.accumulate):
-        batch = data.batch(mine[number * part : (number + 1) * part], position.epoch, position.step)
+        # First parts, then ranks: so a loss of pairs compares the same images, however many ranks there are.
+        mine = rank_slice(rows[number * part : (number + 1) * part], fabric.global_rank, fabric.world_size)
+        batch = data.batch(mine, position.epoch, position.step)
         # A tuple: Fabric looks into what it is given, and into frozen values it can't.
         tensors = _on_device(batch, fabric.device)
         with fabric.no_backward_sync(run.step, enabled=number < config.accumulate - 1):
@@ -181,6 +186,7 @@ def _take_step(run: Run, position: Position, rows: Rows, data: TrainingData, lr:
 def _end_epoch(run: Run, position: Position, validate: Validate) -> None:
     """Validates, keeps the best, and makes the checkpoint from which the next epoch begins."""
     fabric, config = run.fabric, run.config
+    _check_weights(run, position)
     if fabric.is_global_zero:
         metrics = {name: value / position.step for name, value in position.losses.items()}
         found = validate(run.trained.network)
@@ -213,8 +219,12 @@ def selection_value(metrics: dict[str, float]) -> float:
     return -metrics["loss"]
 
 
-def learning_rate(config: TrainConfig, global_step: int, epoch: float, steps_per_epoch: int) -> float:
-    """The rate of one step: linear warm-up, then constant or half a cosine (Loshchilov and Hutter, SGDR, 2017)."""
+def learning_rate(config: TrainConfig, global_step: int, epoch: float) -> float:
+    """The rate of one step: linear warm-up, then constant or half a cosine (Loshchilov and Hutter, SGDR, 2017).
+
+    ``global_step`` steps are done, and ``epoch`` epochs with the part of the present one. The cosine begins at the
+    first step and is 0 at the end, after the last.
+    """
     schedule = config.schedule
     factor = min(1.0, (global_step + 1) / schedule.warmup_steps) if schedule.warmup_steps else 1.0
     if schedule.decay == "cosine":
@@ -251,16 +261,21 @@ def make_optimiser(module: nn.Module, config: OptimiserConfig) -> torch.optim.Op
             )
 
 
-def _check_finite(run: Run, position: Position, losses: dict[str, float], lr: float) -> None:
-    if all(math.isfinite(value) for value in losses.values()):
-        return
-    last = run.folder / checkpoint.LAST
+def _check_weights(run: Run, position: Position) -> None:
+    """Raises TrainingDiverged where a weight, or what a batch normalisation has seen, is not finite."""
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in run.trained.state_dict().values()):
+        raise _diverged(run, position, "a weight is not finite after", position.step)
+
+
+def _diverged(run: Run, position: Position, what: str, step: int) -> TrainingDiverged:
+    """``step`` counts from 1, as people do."""
+    last, lr = run.folder / checkpoint.LAST, run.optimiser.param_groups[0]["lr"]
     kept = f"the last good checkpoint is {last.name}" if last.is_file() else "there is no checkpoint yet"
-    raise TrainingDiverged(
-        f"the loss is not finite at epoch {position.epoch + 1}, step {position.step + 1} (learning rate {lr:g}): "
-        f"{kept}; a lower optimiser.lr, optimiser.clip_norm or precision=float32 may help",
-        epoch=position.epoch,
-        step=position.step,
+    return TrainingDiverged(
+        f"{what} epoch {position.epoch + 1}, step {step} (learning rate {lr:g}): {kept}; a lower optimiser.lr, "
+        "optimiser.clip_norm or precision=float32 may help",
+        epoch=position.epoch + 1,
+        step=step,
     )
 
 
@@ -268,14 +283,15 @@ def _save(run: Run, position: Position, name: str) -> None:
     if not run.fabric.is_global_zero:
         return
     states = {"step": run.trained.state_dict(), "optimiser": run.optimiser.state_dict()}
-    if not all(bool(torch.isfinite(p).all()) for p in run.trained.parameters()):
-        _check_finite(run, position, {"weights": math.nan}, run.optimiser.param_groups[0]["lr"])
     checkpoint.save(run.folder, name, position, states, run.config_digest)
 
 
 def _even(rows: Rows, parts: int) -> Rows:
-    """Rows in equal shares for all ranks and accumulated parts; the few that are over are left out of this step."""
-    return rows[: len(rows) - len(rows) % parts] if len(rows) >= parts else rows.repeat(parts)[:parts]
+    """Rows in equal shares for all ranks and accumulated parts.
+
+    The few that are over are left out of this step; where there are too few, they begin again from the first.
+    """
+    return rows[: len(rows) - len(rows) % parts] if len(rows) >= parts else np.resize(rows, parts)
 
 
 def _on_device(batch: Batch, device: torch.device) -> Tensors:

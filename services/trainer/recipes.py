@@ -9,11 +9,20 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from lookalike.errors import InvalidRequest
 from lookalike.types.models import ResizePolicy
-from services.trainer.architectures import RESNEXT_WSL_URL, Compact, ConvAe, MiniDensenet, Pretrained, Resnet, VanillaAe
+from services.trainer.architectures import (
+    RESNEXT_WSL_URL,
+    ArchitectureConfig,
+    Compact,
+    ConvAe,
+    MiniDensenet,
+    Pretrained,
+    Resnet,
+    VanillaAe,
+)
 from services.trainer.config import (
     DataConfig,
     ExportConfig,
@@ -26,9 +35,16 @@ from services.trainer.objectives import (
     Classification,
     Distillation,
     MetricLearning,
+    ObjectiveConfig,
     Reconstruction,
 )
 
+_CHOICES: dict[str, TypeAdapter[Any]] = {
+    "architecture": TypeAdapter(ArchitectureConfig),
+    "objective": TypeAdapter(ObjectiveConfig),
+}
+# What stands for a part that a recipe does not have, once a value of it is set.
+_ABSENT: dict[str, Callable[[], dict[str, Any]]] = {"teacher": lambda: TeacherConfig().model_dump(), "objective": dict}
 _STUDY_ADAM = OptimiserConfig(name="adam", lr=0.001, betas=(0.9, 0.999), eps=1e-5, weight_decay=0.01)
 _STUDY_CLASSES = DataConfig(balance="sampling", mirrored=True)
 _NONE = ScheduleConfig(epochs=0)
@@ -185,8 +201,9 @@ def recipe(name: str, overrides: Iterable[str] = ()) -> TrainConfig:
 def with_overrides(config: TrainConfig, overrides: Iterable[str]) -> TrainConfig:
     """``config`` with values replaced: ``schedule.epochs=3``, ``architecture.widths=[16,32]``, ``teacher.model=x.mar``.
 
-    A value is JSON where it parses as that, else text; ``null`` is None. ``architecture.name`` and
-    ``objective.name`` start from the defaults of what they name. Raises InvalidRequest,
+    A value is JSON where it parses as that, else text; ``null`` is None. Overrides apply in their order:
+    ``architecture.name`` and ``objective.name`` start from the defaults of what they name, and so does a ``teacher``
+    where there was none. Raises InvalidRequest,
     naming the key, for one that does not exist or a value that is not allowed.
     """
     values = config.model_dump()
@@ -199,8 +216,7 @@ def with_overrides(config: TrainConfig, overrides: Iterable[str]) -> TrainConfig
         return TrainConfig.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        # The name of a discriminated choice stands in the path of an error, and not in the key.
-        path = ".".join(str(part) for part in first["loc"])
+        path = ".".join(_key_of(first["loc"]))
         raise InvalidRequest(f"the configuration is not valid at {path or 'its whole'}: {first['msg']}") from error
 
 
@@ -208,18 +224,34 @@ def _replace(values: dict[str, Any], key: str, value: object) -> None:
     *parents, last = key.split(".")
     at = values
     for name in parents:
-        if at.get(name) is None and name in at:
-            at[name] = {}
+        if at is values and name in _ABSENT and at[name] is None:
+            at[name] = _ABSENT[name]()
         inner = at.get(name)
         if not isinstance(inner, dict):
             raise InvalidRequest(f"there is no {key!r:.100} in a configuration{_near(name, at)}", key=key)
         at = inner
-    is_new_choice = last == "name" and parents in (["architecture"], ["objective"]) and at.get("name") != value
-    if is_new_choice:
-        at.clear()
-    elif at and last not in at:
+    if last == "name" and len(parents) == 1 and parents[0] in _CHOICES:
+        if at.get("name") != value:
+            at.clear()
+            at.update(_defaults(_CHOICES[parents[0]], value))
+        return
+    if at and last not in at:
         raise InvalidRequest(f"there is no {key!r:.100} in a configuration{_near(last, at)}", key=key)
     at[last] = value
+
+
+def _defaults(choices: TypeAdapter[Any], name: object) -> dict[str, Any]:
+    try:
+        chosen: dict[str, Any] = choices.validate_python({"name": name}).model_dump()
+    except ValidationError:  # the whole is validated afterwards, and says which names there are
+        return {"name": name}
+    return chosen
+
+
+def _key_of(place: tuple[int | str, ...]) -> list[str]:
+    """Where an error is, as a key: without the name of the choice, which pydantic puts in."""
+    parts = [str(part) for part in place]
+    return parts[:1] + parts[2:] if parts[:1] and parts[0] in _CHOICES else parts
 
 
 def _near(name: str, known: dict[str, Any]) -> str:

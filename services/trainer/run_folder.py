@@ -97,4 +97,6 @@ class RunFolder:
 def digest_of(config: TrainConfig) -> str:
     """SHA-256 of what decides about the weights; where and how fast a run computes is left out."""
     said = config.model_dump(mode="json", exclude={"device", "threads", "checkpoint_s", "export", "name"})
+    if config.data.split == "source":  # a choice that is younger than runs which are to go on
+        del said["data"]["split"]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

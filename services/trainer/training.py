@@ -1,5 +1,7 @@
 """One training run from its configuration to its best checkpoint, in stages."""
 
+import hashlib
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -97,6 +99,7 @@ def train(
         require_labels(dataset.images)
     torch.manual_seed(config.seed)
     network = build(config.architecture, config.input_size, with_weights=resumed is None)
+    _check_projection(config, network, dataset)
     objective = _objective(config, network, dataset)
     step = -1 if resumed is None else resumed[0].global_step
     reporter = open_reporter(
@@ -117,7 +120,7 @@ def train(
 
         started = time.monotonic()
         if objective is None:
-            position = _only_measured(run, config, network, validate)
+            position = _only_measured(run, config, fabric, network, validate) if resumed is None else resumed[0]
         else:
             position = fit(
                 config,
@@ -133,11 +136,12 @@ def train(
             )
         if fabric.is_global_zero:
             best, states = load_best(run, config)
-            outcome = _finish(run, config, fabric, dataset, best, position, time.monotonic() - started)
             chosen = network_of(states, config).to(fabric.device)
             draw_sheets(run, config, chosen, validation, _embed(config, fabric, chosen, validation.images_NSSC))
             if config.export.projection is not None:
                 write_projection(run, _projection(config, fabric, chosen, dataset))
+            # Last: a folder with a manifest is a finished run.
+            outcome = _finish(run, config, fabric, dataset, best, position, time.monotonic() - started)
         else:
             outcome = _outcome(run, dataset, position, position)
     finally:
@@ -178,10 +182,12 @@ def _data(
     if teacher is None or config.teacher is None or dataset.photographs is None:
         return LabelledData(dataset.images.images_NSSC, dataset.codes_N, dataset.train_rows, config.data, config.seed)
     embedder, map_channels = teacher, config.teacher.map_channels
+    photographs = dataset.photographs
+    keys = json.dumps([photographs.keys[row] for row in dataset.train_rows])
     bank = ViewBank(
         cache,
-        dataset.photographs.images_NSSC[dataset.train_rows],
-        data_digest=dataset.photographs.digest,
+        photographs.images_NSSC[dataset.train_rows],
+        data_digest=f"{photographs.digest}/{hashlib.sha256(keys.encode()).hexdigest()}",
         teacher=lambda: Teacher(embedder, map_channels),
         teacher_digest=f"{teacher.manifest.embedding_digest}/{teacher.runtime.precision}",
         config=config.teacher,
@@ -214,6 +220,18 @@ def _embed(
     return embed(network, images_NSSC, mean=config.mean, std=config.std, device=fabric.device, bfloat16=bfloat16)
 
 
+def _check_projection(config: TrainConfig, network: nn.Module, dataset: Dataset) -> None:
+    """Raises InvalidRequest for one that could not be made of the trained network: better now than then."""
+    wanted, dimension = config.export.projection, int(getattr(network, "dimension", 0))
+    most = min(dimension, len(dataset.train_rows) - 1)
+    if wanted is not None and wanted > most:
+        raise InvalidRequest(
+            f"export.projection is at most {most} here ({len(dataset.train_rows)} training images, embeddings of "
+            f"dimension {dimension}), not {wanted}",
+            projection=wanted,
+        )
+
+
 def _projection(config: TrainConfig, fabric: Fabric, network: nn.Module, dataset: Dataset) -> Projection:
     """The principal components of the training images' embeddings, or of a seeded sample of them."""
     assert config.export.projection is not None  # noqa: S101 for the type checker
@@ -225,14 +243,20 @@ def _projection(config: TrainConfig, fabric: Fabric, network: nn.Module, dataset
 
 
 def _only_measured(
-    run: RunFolder, config: TrainConfig, network: nn.Module, validate: Callable[[nn.Module], dict[str, float]]
+    run: RunFolder,
+    config: TrainConfig,
+    fabric: Fabric,
+    network: nn.Module,
+    validate: Callable[[nn.Module], dict[str, float]],
 ) -> Position:
     """A network that is not trained: measured, and its weights kept as the run's best."""
-    metrics = validate(network)
-    position = Position(best_epoch=None, best_value=0.0, metrics=metrics)
-    states = {"step": {f"network.{name}": value for name, value in network.state_dict().items()}}
-    for name in (checkpoint.BEST, checkpoint.LAST):
-        checkpoint.save(run.checkpoints, name, position, states, digest_of(config))
+    position = Position(best_epoch=None, best_value=0.0)
+    if fabric.is_global_zero:
+        position.metrics = validate(network)
+        states = {"step": {f"network.{name}": value for name, value in network.state_dict().items()}}
+        for name in (checkpoint.BEST, checkpoint.LAST):
+            checkpoint.save(run.checkpoints, name, position, states, digest_of(config))
+    fabric.barrier()
     return position
 
 

@@ -1,11 +1,13 @@
 """Views of the training photographs with what the teacher says of them, on disk.
 
 One part per view of every photograph, made when it is first needed and kept: a run that goes on, and the next run
-with the same teacher, data and views, find it there. A part is complete or not there.
+with the same teacher, data and views, find it there. A part is complete or not there; of several processes that need
+it, one makes it and the others wait.
 
 Shape suffixes: M photographs, S side of the photographs, V side of the student's input, K dimension of the targets.
 """
 
+import fcntl
 import hashlib
 import json
 import shutil
@@ -19,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from lookalike.errors import DamagedArtifact
 from services.trainer.config import TeacherConfig
 from services.trainer.teacher import Teacher, fit_reduction
 from services.trainer.views import draw_views
@@ -36,7 +39,10 @@ class Part:
 
 
 class ViewBank:
-    """The parts below ``folder``, for one teacher (named by ``teacher_digest``), data set, seed and configuration."""
+    """The parts below ``folder``, for one teacher (named by ``teacher_digest``), seed, configuration and photographs.
+
+    ``data_digest`` names the photographs in their order. Raises DamagedArtifact for a part that is not of them.
+    """
 
     def __init__(
         self,
@@ -69,17 +75,34 @@ class ViewBank:
             folder = self._folder / f"part-{number:04d}"
             if not folder.is_dir():
                 self._make(number, folder, report)
-            self._parts[number] = Part(
+            self._parts[number] = self._opened(folder)
+        return self._parts[number]
+
+    def _opened(self, folder: Path) -> Part:
+        try:
+            part = Part(
                 np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False),
                 np.load(folder / "targets.npy", mmap_mode="r", allow_pickle=False),
             )
-        return self._parts[number]
+            if not len(part.pixels_MVVC) == len(part.targets) == len(self._photographs):
+                raise ValueError(f"{len(part.pixels_MVVC)} views for {len(self._photographs)} photographs")
+        except (OSError, ValueError) as error:
+            raise DamagedArtifact(f"the views in {folder} are damaged, remove them: {error}"[:400]) from error
+        return part
 
     def _make(self, number: int, folder: Path, report: Callable[[int, int], None]) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.is_dir():  # unless another process was faster
+                self._draw(number, folder, report)
+
+    def _draw(self, number: int, folder: Path, report: Callable[[int, int], None]) -> None:
         teacher, reduction = self._ready()
         num_photographs = len(self._photographs)
-        partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
-        partial.mkdir(parents=True)
+        partial = folder.with_name(f".making-{folder.name}")
+        shutil.rmtree(partial, ignore_errors=True)  # what a killed process left
+        partial.mkdir()
         try:
             pixels = np.lib.format.open_memmap(
                 partial / "pixels.npy", "w+", np.uint8, (num_photographs, self._side, self._side, 3)
@@ -97,9 +120,11 @@ class ViewBank:
                 targets[rows] = reduced
                 pixels[rows] = _smaller(views, self._side)
                 report(int(rows[-1]) + 1, num_photographs)
+            pixels.flush()
+            if targets is not None:
+                targets.flush()
             del pixels, targets
-            if not folder.is_dir():
-                partial.rename(folder)
+            partial.rename(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
@@ -117,7 +142,6 @@ class ViewBank:
                 return Projection(stored["mean_D"], stored["matrix_DK"])
         resized = _in_batches(self._photographs, teacher.input_size)
         reduction = fit_reduction(teacher, resized, self._config.dimension, self._config.whiten)
-        self._folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{uuid.uuid4().hex}.npz")
         np.savez(partial, mean_D=reduction.mean_D, matrix_DK=reduction.matrix_DK)
         partial.replace(path)

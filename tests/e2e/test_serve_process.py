@@ -49,7 +49,7 @@ def test_the_demo_serves_own_images_and_the_second_run_repeats_nothing(tmp_path:
     with serving("demo", "--images", own, cwd=tmp_path, env=env) as server:
         gallery = json.loads(server.get("/v1/galleries/images"))
         assert gallery["num_images"] == 12
-        assert {"exact", "faiss", "qdrant"} <= set(gallery["live"]["color_edges@1"])
+        assert {"exact", "faiss", "qdrant"} <= set(gallery["live"]["house@1"])
         status, errors = server.interrupt()
     assert status == 0
     assert "Traceback" not in errors

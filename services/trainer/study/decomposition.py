@@ -38,10 +38,11 @@ class Metric(StrEnum):
 
 def unit(embeddings_ND: NDArray[np.floating]) -> NDArray[np.float64]:
     """Rows of length 1: x / |x|. A row of length 0 becomes ``1 / sqrt(D)`` everywhere, as in a model archive."""
-    rows_ND = np.asarray(embeddings_ND, np.float64)
-    length_N1 = np.linalg.norm(rows_ND, axis=1, keepdims=True)
-    constant = rows_ND.shape[1] ** -0.5
-    return np.where(length_N1 > 0, rows_ND / np.where(length_N1 > 0, length_N1, 1), constant)
+    rows_ND = np.array(embeddings_ND, np.float64)  # the one copy: flattened features are large
+    length_N = np.sqrt(np.einsum("nd,nd->n", rows_ND, rows_ND))
+    rows_ND /= np.where(length_N > 0, length_N, 1)[:, None]
+    rows_ND[length_N == 0] = rows_ND.shape[1] ** -0.5
+    return rows_ND
 
 
 def neighbours(

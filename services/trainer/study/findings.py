@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from lookalike.evaluation.labels import Level
 from services.trainer.study.analysis_result import Effect, Ladder, ModelAnalysis, ThreeQueries
-from services.trainer.study.table import with_interval
+from services.trainer.study.table import signed_number, with_interval
 
 _LEVEL = Level.SUBCATEGORY.value
 
@@ -57,7 +57,7 @@ def _way(model: str, ladder: Ladder) -> str:
     return (
         f"{model}, from {ladder.start} to {ladder.steps[-1].to if ladder.steps else ladder.start}, {ladder.order}: "
         f"{with_interval(ladder.total, signed=True)} in all; {steps}. Three queries show between "
-        f"{ladder.three_low:+.3f} and {ladder.three_high:+.3f} in 95 % of draws."
+        f"{signed_number(ladder.three_low)} and {signed_number(ladder.three_high)} in 95 % of draws."
     )
 
 
@@ -67,7 +67,8 @@ def _three(drawn: ThreeQueries) -> Iterator[str]:
         widest = max(means, key=lambda one: one.high - one.low)
         yield (
             f"{drawn.of}, three queries: 95 % of the means of three lie between {widest.low:.3f} and {widest.high:.3f} "
-            f"for {widest.system} (standard deviation {widest.deviation:.3f}), which estimate {widest.expected:.3f}."
+            f"for {widest.system} (standard deviation {widest.deviation:.3f}); "
+            f"the mean that they estimate is {widest.expected:.3f}."
         )
     pairs = [one for one in drawn.pairs if one.level == _LEVEL and one.tied < 1]
     if pairs:

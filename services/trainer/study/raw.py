@@ -19,6 +19,7 @@ from services.trainer.study.gallery import StudiedImages
 from services.trainer.study.models import RawEmbeddings, RawFeatures
 
 _BATCH = 32
+_ROWS = 1024
 
 
 def raw_in_order(
@@ -58,8 +59,9 @@ def agreement(
     """
     if raw_ND.shape[1] != embeddings_ND.shape[1] or not embedded_N.any():
         return None
-    cosines = np.einsum("nd,nd->n", unit(raw_ND[embedded_N]), unit(embeddings_ND[embedded_N]))
-    return float(cosines.min())
+    rows = np.flatnonzero(embedded_N)
+    blocks = [rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS)]
+    return min(float(np.einsum("nd,nd->n", unit(raw_ND[block]), unit(embeddings_ND[block])).min()) for block in blocks)
 
 
 def _embedded(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from services.trainer.study.analysis_result import ModelAnalysis, ThreeQueries
 from services.trainer.study.page import paragraphs, table
-from services.trainer.study.table import with_interval
+from services.trainer.study.table import signed_number, with_interval
 
 _KINDS = {
     "metric": "Metric: another one on the same embeddings",
@@ -55,7 +55,7 @@ def between_section(drawn: ThreeQueries) -> str:
             f"{one.right:.1%}",
             f"{one.wrong:.1%}",
             f"{one.tied:.1%}",
-            f"{one.low:+.3f} to {one.high:+.3f}",
+            f"{signed_number(one.low)} to {signed_number(one.high)}",
         )
         for one in drawn.pairs
         if one.tied < 1
@@ -92,7 +92,10 @@ def _ladders(analysis: ModelAnalysis) -> Iterator[str]:
         rows = [(f"{step.name}: to {step.to}", with_interval(step.difference, signed=True)) for step in ladder.steps]
         rows.append(("all steps together", with_interval(ladder.total, signed=True)))
         rows.append(
-            ("what three queries show of it, 95 % of draws", f"{ladder.three_low:+.3f} to {ladder.three_high:+.3f}")
+            (
+                "what three queries show of it, 95 % of draws",
+                f"{signed_number(ladder.three_low)} to {signed_number(ladder.three_high)}",
+            )
         )
         yield table(f"From {ladder.start}, {ladder.order}: {ladder.level}", ("step", "precision@4"), rows)
 

@@ -67,8 +67,13 @@ def with_interval(value: Interval, *, signed: bool = False) -> str:
     if value.mean is None or value.low is None or value.high is None:
         return number(None)
     if signed:
-        return f"{value.mean:+.3f} ({value.low:+.3f} to {value.high:+.3f})"
+        return f"{signed_number(value.mean)} ({signed_number(value.low)} to {signed_number(value.high)})"
     return f"{value.mean:.3f} ({value.low:.3f} to {value.high:.3f})"
+
+
+def signed_number(value: float) -> str:
+    """Three digits with a sign; what rounds to nothing is +0.000."""
+    return f"{round(value, 3) + 0.0:+.3f}"  # -0.0 + 0.0 is 0.0
 
 
 def published_cell(value: float | None) -> str:

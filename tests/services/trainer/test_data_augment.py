@@ -44,8 +44,8 @@ def test_a_crop_keeps_shape_type_and_colour_and_shows_a_part() -> None:
     assert 0.45 < float(width.min()) < 0.7
     assert 0.9 < float(width.max()) <= 1
     assert int(out[:, 0, 0, 0].max()) > 60  # some crops begin further right
-    grey = torch.full((3, 8, 8, 3), 77, dtype=torch.uint8)
-    assert torch.equal(augmented(grey, np.arange(3)), grey)  # no border comes in
+    grey = torch.full((80, 8, 8, 3), 77, dtype=torch.uint8)
+    assert torch.equal(augmented(grey, np.arange(80)), grey)  # no border comes in
 
 
 def test_neither_rank_nor_company_matters() -> None:

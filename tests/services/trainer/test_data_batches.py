@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lookalike.errors import InvalidRequest
@@ -19,6 +19,7 @@ def spread(rows: list[np.ndarray]) -> list[int]:
     return [int(row) for batch in rows for row in batch]
 
 
+@settings(deadline=None)  # other work may hold the cores
 @given(codes_lists, st.integers(1, 20), seeds, st.integers(0, 5))
 def test_without_balance_each_row_comes_once(codes: list[int], batch_size: int, seed: int, epoch: int) -> None:
     rows = np.arange(len(codes)) * 3  # rows need not be all that there are
@@ -50,6 +51,7 @@ def test_seed_and_epoch_say_everything(balance: Balance) -> None:
     assert len({tuple(drawn(seed, epoch)) for seed, epoch in ((1, 3), (1, 4), (2, 3), (3, 1))}) == 4
 
 
+@settings(deadline=None)  # other work may hold the cores
 @given(codes_lists, seeds)
 def test_sampling_shows_every_class_as_often(codes: list[int], seed: int) -> None:
     labels = np.array(codes)
@@ -71,6 +73,7 @@ def test_sampling_mixes_the_classes_within_a_batch() -> None:
     assert all(len(np.unique(codes[batch])) == 4 for batch in batches)
 
 
+@settings(deadline=None)  # other work may hold the cores
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=7), st.integers(2, 4), st.integers(1, 4), st.data(), seeds)
 def test_per_class_fills_each_batch_with_p_times_k(
     numbers: list[int], num_classes: int, images_per_class: int, data: st.DataObject, seed: int
@@ -134,6 +137,7 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         epoch_rows(np.arange(2), unlabelled, batch_size=0, seed=0, epoch=0)
 
 
+@settings(deadline=None)  # other work may hold the cores
 @given(st.integers(0, 40), st.integers(1, 9))
 def test_the_ranks_slices_are_the_batch(size: int, world_size: int) -> None:
     batch = np.arange(size) * 7
@@ -158,6 +162,7 @@ def test_class_weights_by_hand() -> None:
     assert weights[codes].mean() == pytest.approx(1)
 
 
+@settings(deadline=None)  # other work may hold the cores
 @given(codes_lists)
 def test_weighted_classes_count_alike_and_the_mean_image_counts_one(codes: list[int]) -> None:
     labels = np.array(codes)

@@ -31,7 +31,7 @@ from services.trainer.study.orchestrate import GALLERY, run_study
 from services.trainer.study.result import PublishedFigure, StudyResult
 
 torch.set_num_threads(1)
-NUM_IMAGES = 60
+NUM_IMAGES = 90
 PUBLISHED = PublishedFigure(
     model="pixels", backend="annoy", level="supercategory", precision=0.125, source="made up by a test"
 )
@@ -217,7 +217,7 @@ def test_models_that_could_not_be_had_are_named_with_the_reason(study):
     assert (entries["pixels"].ref, entries["pixels"].dimension, entries["pixels"].num_embedded) == (
         "pixels16@1",
         768,
-        90,
+        NUM_IMAGES,
     )
     assert -1 < entries["pixels"].mean_cosine < 0.999
     assert not entries["pixels"].collapsed

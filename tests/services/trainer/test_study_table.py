@@ -92,6 +92,7 @@ def test_two_published_figures_of_one_line_are_refused():
 def test_cells():
     assert with_interval(Interval(mean=0.4, low=0.3, high=0.5)) == "0.400 (0.300 to 0.500)"
     assert with_interval(Interval(mean=0.1, low=-0.02, high=0.2), signed=True) == "+0.100 (-0.020 to +0.200)"
+    assert with_interval(Interval(mean=-1e-4, low=-4e-4, high=0), signed=True) == "+0.000 (+0.000 to +0.000)"
     assert with_interval(Interval(mean=None, low=None, high=None)) == "–"
     assert published_cell(None) == NOT_GIVEN
     assert published_cell(0.25) == "0.250"

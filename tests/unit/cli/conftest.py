@@ -15,6 +15,7 @@ def use_store(patch: pytest.MonkeyPatch, folder: Path) -> None:
     """Settings of this process: a store below ``folder``, and no settings file."""
     patch.setenv("LOOKALIKE_STORAGE__FOLDER", str(folder / "store"))
     patch.setenv("LOOKALIKE_STORAGE__CACHE", str(folder / "cache"))
+    patch.setenv("LOOKALIKE_EMBEDDER__DEFAULT_MODEL", "color_edges")
     patch.chdir(folder)
 
 

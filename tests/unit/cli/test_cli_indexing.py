@@ -91,7 +91,7 @@ def test_an_empty_gallery_is_embedded_built_served_and_searched(cli: Cli, pictur
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["embed", "raw"], "there is no model 'color_edges'"),
+        (["embed", "raw", "-m", "resnet18"], "there is no model 'resnet18'"),
         (["embed", "absent", "-m", "pixels16"], "there is no gallery 'absent'"),
         (["build", "raw", "-m", "pixels16"], "'raw' is not embedded under pixels16@1"),
         (["promote", "raw", "-m", "pixels16"], "'raw' is not embedded under pixels16@1"),
