@@ -10,6 +10,7 @@ Shape suffixes: N images, H and W their height and width, C channels, D dimensio
 """
 
 import io
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,7 @@ from lookalike.embedding.archive import read_program
 from lookalike.embedding.cores import available_cores
 from lookalike.embedding.runtime import Runtime
 from lookalike.embedding.shapes import check_images, unit_rows
+from lookalike.embedding.taps import Taps
 from lookalike.errors import InvalidArchive, InvalidRequest, MissingExtra
 from lookalike.types.models import ModelManifest
 
@@ -124,6 +126,10 @@ class TorchEmbedder:
         for start, chunk in zip(starts, chunks, strict=True):
             embeddings_ND[start : start + starts.step] = chunk.result()
         return embeddings_ND
+
+    def taps(self, names: Sequence[str]) -> Taps:
+        """What the program computes at the steps ``names``, in this embedder's precision. Raises InvalidRequest."""
+        return Taps(self._module, names, bfloat16=self._bfloat16)
 
     def close(self) -> None:
         self._lanes.shutdown()

@@ -56,10 +56,14 @@ class TeacherConfig(Frozen):
     channels C, and the student learns it place by place. Embeddings are centred, reduced to ``dimension`` by
     principal components of the photographs, and each component divided by its deviation to the power ``whiten``.
     Every photograph is seen in ``views_per_image`` views, one an epoch, then again from the first.
+
+    ``taps`` are steps of the teacher's program for an objective that learns it block by block: then views are drawn
+    anew in every step, and the other values are not used.
     """
 
     model: str = ""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    taps: tuple[str, ...] = ()
     map_channels: int | None = Field(default=None, ge=1)
     dimension: int = Field(default=256, ge=1)
     whiten: float = Field(default=0.5, ge=0, le=1)
@@ -157,9 +161,11 @@ class TrainConfig(Frozen):
                 raise ValueError("schedule.first_size is at most input_size, and both are multiples of 32")
             if self.architecture.name != "compact":
                 raise ValueError("schedule.first_size is for the architecture compact, which takes images of any side")
-        is_distilled = self.objective is not None and self.objective.name == "distillation"
-        if is_distilled != (self.teacher is not None):
-            raise ValueError("objective.name=distillation and a teacher go together")
+        learned = None if self.objective is None else self.objective.name
+        if (learned in ("distillation", "blockwise")) != (self.teacher is not None):
+            raise ValueError("a teacher goes with objective.name=distillation or blockwise, and they with a teacher")
+        if self.teacher is not None and bool(self.teacher.taps) != (learned == "blockwise"):
+            raise ValueError("teacher.taps go with objective.name=blockwise")
         draws = self.architecture.name in ("vanilla_ae", "conv_ae")
         if self.objective is not None and self.objective.name == "reconstruction" and not draws:
             raise ValueError("objective.name=reconstruction needs an architecture that draws: vanilla_ae, conv_ae")

@@ -25,11 +25,18 @@ def make_fabric(config: TrainConfig) -> Fabric:
         accelerator=accelerator,
         devices=local_size,
         num_nodes=max(1, world_size // local_size),
-        strategy="ddp" if world_size > 1 else "auto",
+        strategy=_ddp(config) if world_size > 1 else "auto",
         precision="32-true",  # the step casts itself, so that a teacher's embeddings keep their precision
     )
     fabric.launch()
     return fabric
+
+
+def _ddp(config: TrainConfig) -> str:
+    """The ranks' strategy: an autoencoder's decoder has no part in any loss but that of a reconstruction."""
+    draws = config.architecture.name in ("vanilla_ae", "conv_ae")
+    is_drawn = config.objective is not None and config.objective.name == "reconstruction"
+    return "ddp_find_unused_parameters_true" if draws and not is_drawn else "ddp"
 
 
 def uses_bfloat16(config: TrainConfig, device_type: str) -> bool:

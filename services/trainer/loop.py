@@ -138,6 +138,7 @@ def _train_epoch(run: Run, position: Position, data: TrainingData) -> None:
         started = time.perf_counter()
         rows = _even(steps[position.step], run.fabric.world_size * config.accumulate)
         lr = learning_rate(config, position.global_step, position.epoch + position.step / len(steps))
+        run.trained.objective.progress = (position.epoch + position.step / len(steps)) / config.schedule.epochs
         losses = _take_step(run, position, rows, data, lr)
         if not all(math.isfinite(value) for value in losses.values()):
             raise _diverged(run, position, "the loss is not finite at", position.step + 1)
@@ -242,7 +243,10 @@ def image_size(config: TrainConfig, epoch: int) -> int:
 
 
 def make_optimiser(module: nn.Module, config: OptimiserConfig) -> torch.optim.Optimizer:
-    """The optimiser over all parameters. Vectors (biases, normalisation) are not decayed by ``adamw``."""
+    """The optimiser over all parameters. Vectors (biases, normalisation) are not decayed by ``adamw``.
+
+    ``sgd`` takes the first of the betas as Nesterov's momentum.
+    """
     named = [parameter for parameter in module.parameters() if parameter.requires_grad]
     match config.name:
         case "adam":
@@ -256,8 +260,9 @@ def make_optimiser(module: nn.Module, config: OptimiserConfig) -> torch.optim.Op
             ]
             return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps)
         case "sgd":
+            momentum = config.betas[0]
             return torch.optim.SGD(
-                named, lr=config.lr, momentum=config.betas[0], nesterov=True, weight_decay=config.weight_decay
+                named, lr=config.lr, momentum=momentum, nesterov=momentum > 0, weight_decay=config.weight_decay
             )
 
 
@@ -289,7 +294,8 @@ def _save(run: Run, position: Position, name: str) -> None:
 def _even(rows: Rows, parts: int) -> Rows:
     """Rows in equal shares for all ranks and accumulated parts.
 
-    The few that are over are left out of this step; where there are too few, they begin again from the first.
+    The few that are over, which only an epoch's last step can have, are left out: with another number of ranks that
+    step may see a few images more or less. Where there are too few, they begin again from the first.
     """
     return rows[: len(rows) - len(rows) % parts] if len(rows) >= parts else np.resize(rows, parts)
 

@@ -18,6 +18,7 @@ from services.trainer.architectures import (
     ArchitectureConfig,
     Compact,
     ConvAe,
+    Inverted,
     MiniDensenet,
     Pretrained,
     Resnet,
@@ -32,6 +33,7 @@ from services.trainer.config import (
     TrainConfig,
 )
 from services.trainer.objectives import (
+    Blockwise,
     Classification,
     Distillation,
     MetricLearning,
@@ -47,6 +49,8 @@ _CHOICES: dict[str, TypeAdapter[Any]] = {
 _ABSENT: dict[str, Callable[[], dict[str, Any]]] = {"teacher": lambda: TeacherConfig().model_dump(), "objective": dict}
 _STUDY_ADAM = OptimiserConfig(name="adam", lr=0.001, betas=(0.9, 0.999), eps=1e-5, weight_decay=0.01)
 _STUDY_CLASSES = DataConfig(balance="sampling", mirrored=True)
+_HALF = (0.5, 0.5, 0.5)  # x / 127.5 - 1, as the pretrained MobileNetV2 takes images
+_MOBILENET_V2_REPEATS = (1, 2, 3, 4, 3, 3, 1)  # Sandler et al., table 2, column n
 _NONE = ScheduleConfig(epochs=0)
 
 
@@ -156,25 +160,67 @@ def metric() -> TrainConfig:
     )
 
 
-def house() -> TrainConfig:
-    """The house model: a small network that learns, on views of photographs, to embed as a teacher does."""
+def distilled() -> TrainConfig:
+    """A small network that learns, on views of photographs, the embeddings and maps of a teacher, end to end."""
     return TrainConfig(
-        recipe="house",
-        name="house",
+        recipe="distilled",
+        name="distilled",
         input_size=160,
-        mean=(0.5, 0.5, 0.5),
-        std=(0.5, 0.5, 0.5),
+        mean=_HALF,
+        std=_HALF,
         architecture=Compact(widths=(48, 96, 192, 256), dimension=256),
         objective=Distillation(map_weight=0.5),
         teacher=TeacherConfig(
             model="mobilenet_v2-flat", precision="bfloat16", map_channels=1280, dimension=256, views_per_image=12
         ),
-        data=DataConfig(resize_policy=ResizePolicy.SQUASH, held_out_classes=1 / 3, val_share=0.1),
+        data=DataConfig(resize_policy=ResizePolicy.SQUASH, val_share=0.1),
         batch_size=128,
         optimiser=OptimiserConfig(name="adamw", lr=0.002, weight_decay=0.05, clip_norm=5.0),
         schedule=ScheduleConfig(epochs=140, warmup_steps=200, decay="cosine", first_size=96),
-        export=ExportConfig(half=True, description="Lookalike's own small embedder"),
+        export=ExportConfig(half=True),
     )
+
+
+def house() -> TrainConfig:
+    """The house model: MobileNetV2's network from scratch, taught block by block by the pretrained one."""
+    return TrainConfig(
+        recipe="house",
+        name="house",
+        mean=_HALF,
+        std=_HALF,
+        architecture=Inverted(),
+        objective=Blockwise(),
+        teacher=TeacherConfig(model="mobilenet_v2", precision="bfloat16", taps=mobilenet_v2_blocks()),
+        data=DataConfig(resize_policy=ResizePolicy.SQUASH, held_out_classes=1 / 3, val_share=0.1),
+        batch_size=64,
+        optimiser=OptimiserConfig(name="adam", lr=0.004, betas=(0.9, 0.99)),
+        schedule=ScheduleConfig(epochs=34, warmup_steps=100, decay="cosine"),
+        max_val_images=500,
+        export=ExportConfig(
+            half=True,
+            projection=256,
+            whiten=0.5,
+            description="Lookalike's own small embedder: MobileNetV2's network, trained from scratch block by block",
+            training_data="two thirds of the classes of Caltech-101 (CC BY 4.0), without labels; "
+            "teacher: MobileNetV2, ImageNet (Apache-2.0)",
+            licence="MIT",
+        ),
+    )
+
+
+def mobilenet_v2_blocks() -> tuple[str, ...]:
+    """The last step of each of the 19 blocks of torchvision's MobileNetV2, as its imported archive calls them.
+
+    A block with a shortcut ends in an addition (``add`` itself is the normalisation of the image), another in a batch
+    norm; the first and the last block in a ReLU6.
+    """
+    names, num_convolutions, num_additions = ["hardtanh_"], 1, 0
+    for number, repeats in enumerate(_MOBILENET_V2_REPEATS):
+        for repeat in range(repeats):
+            num_convolutions += 2 if number == 0 else 3
+            num_additions += repeat > 0
+            names.append(f"add_{num_additions}" if repeat else f"batch_norm_{num_convolutions - 1}")
+    return (*names, f"hardtanh__{2 * sum(_MOBILENET_V2_REPEATS)}")
 
 
 STUDY: tuple[Callable[[], TrainConfig], ...] = (
@@ -186,7 +232,7 @@ STUDY: tuple[Callable[[], TrainConfig], ...] = (
     resnext_wsl,
     resnet18,
 )
-RECIPES: dict[str, Callable[[], TrainConfig]] = {made.__name__: made for made in (*STUDY, metric, house)}
+RECIPES: dict[str, Callable[[], TrainConfig]] = {made.__name__: made for made in (*STUDY, metric, distilled, house)}
 
 
 def recipe(name: str, overrides: Iterable[str] = ()) -> TrainConfig:

@@ -97,6 +97,9 @@ class RunFolder:
 def digest_of(config: TrainConfig) -> str:
     """SHA-256 of what decides about the weights; where and how fast a run computes is left out."""
     said = config.model_dump(mode="json", exclude={"device", "threads", "checkpoint_s", "export", "name"})
-    if config.data.split == "source":  # a choice that is younger than runs which are to go on
+    # Choices that are younger than runs which are to go on count once they are made.
+    if config.data.split == "source":
         del said["data"]["split"]
+    if config.teacher is not None and not config.teacher.taps:
+        del said["teacher"]["taps"]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

@@ -17,29 +17,38 @@ from torch import nn
 
 from lookalike import __version__
 from lookalike.embedding.port import Embedder
+from lookalike.embedding.torch_local import TorchEmbedder
 from lookalike.errors import InvalidRequest
 from lookalike.images.limits import ImageLimits
 from services.trainer import checkpoint, devices
 from services.trainer.architectures import build
 from services.trainer.best import load_best, network_of, write_projection
 from services.trainer.checkpoint import Position
-from services.trainer.config import TrainConfig
+from services.trainer.config import TeacherConfig, TrainConfig
 from services.trainer.data.batches import class_weights
 from services.trainer.data.labelled import require_labels
 from services.trainer.dataset import Dataset, load_dataset
 from services.trainer.loop import fit
-from services.trainer.objectives import Distillation, Objective, build_objective, needs_labels
+from services.trainer.objectives import (
+    Blockwise,
+    BlockwiseObjective,
+    Distillation,
+    Objective,
+    build_objective,
+    needs_labels,
+)
 from services.trainer.objectives.distillation import DistillationObjective
 from services.trainer.progress import Reporter, open_reporter
 from services.trainer.run_folder import RunFolder, digest_of
 from services.trainer.sheets import draw_sheets
 from services.trainer.teacher import Teacher
-from services.trainer.training_data import LabelledData, TaughtData, TrainingData
+from services.trainer.training_data import FreshViews, LabelledData, TaughtData, TrainingData
 from services.trainer.validation import Validation, embed, has_collapsed, retrieval_metrics
 from services.trainer.view_bank import ViewBank
 from services.trainer.whitening import Projection, fit_pca
 
 _MAX_PROJECTED = 20_000
+_NUM_MATCHED = 64
 
 
 @dataclass(frozen=True)
@@ -100,7 +109,9 @@ def train(
     torch.manual_seed(config.seed)
     network = build(config.architecture, config.input_size, with_weights=resumed is None)
     _check_projection(config, network, dataset)
-    objective = _objective(config, network, dataset)
+    objective = _objective(config, network, dataset, teacher)
+    if resumed is None and isinstance(objective, BlockwiseObjective):
+        _match(config, objective, network, dataset)
     step = -1 if resumed is None else resumed[0].global_step
     reporter = open_reporter(
         run.path,
@@ -164,9 +175,11 @@ def _open_teacher(config: TrainConfig, surroundings: Surroundings) -> Embedder:
     return surroundings.open_teacher(config.teacher.model, config.teacher.precision)
 
 
-def _objective(config: TrainConfig, network: nn.Module, dataset: Dataset) -> Objective | None:
+def _objective(config: TrainConfig, network: nn.Module, dataset: Dataset, teacher: Embedder | None) -> Objective | None:
     if config.objective is None:
         return None
+    if isinstance(config.objective, Blockwise) and config.teacher is not None:
+        return _blockwise(config.objective, config.teacher, config.input_size, network, teacher)
     if isinstance(config.objective, Distillation) and config.teacher is not None:
         return DistillationObjective(config.objective, network, config.teacher.dimension)
     weights_C = None
@@ -176,6 +189,28 @@ def _objective(config: TrainConfig, network: nn.Module, dataset: Dataset) -> Obj
     return build_objective(config.objective, dimension, len(dataset.names), class_weights_C=weights_C)
 
 
+def _blockwise(
+    objective: Blockwise, config: TeacherConfig, input_size: int, network: nn.Module, teacher: Embedder | None
+) -> BlockwiseObjective:
+    if not isinstance(teacher, TorchEmbedder):
+        raise InvalidRequest("a teacher whose steps are tapped runs in this process")
+    if teacher.manifest.input_size != input_size:
+        raise InvalidRequest(
+            f"student and teacher see the same images block by block: input_size {input_size} is not the teacher's "
+            f"{teacher.manifest.input_size}"
+        )
+    return BlockwiseObjective(objective, network, teacher.taps(config.taps), len(config.taps))
+
+
+def _match(config: TrainConfig, objective: BlockwiseObjective, network: nn.Module, dataset: Dataset) -> None:
+    """Lets the blocks begin with the scales of the teacher's maps, seen on a seeded sample of the photographs."""
+    assert dataset.photographs is not None  # noqa: S101 for the type checker
+    rows = np.random.default_rng(config.seed).permutation(dataset.train_rows)[:_NUM_MATCHED]
+    images_NHWC = torch.from_numpy(dataset.photographs.images_NSSC[np.sort(rows)])
+    mean, std = torch.tensor(config.mean).view(1, 3, 1, 1), torch.tensor(config.std).view(1, 3, 1, 1)
+    objective.match_statistics(network, images_NHWC, (images_NHWC.permute(0, 3, 1, 2) / 255 - mean) / std)
+
+
 def _data(
     config: TrainConfig, dataset: Dataset, teacher: Embedder | None, cache: Path, reporter: Reporter
 ) -> TrainingData:
@@ -183,6 +218,13 @@ def _data(
         return LabelledData(dataset.images.images_NSSC, dataset.codes_N, dataset.train_rows, config.data, config.seed)
     embedder, map_channels = teacher, config.teacher.map_channels
     photographs = dataset.photographs
+    if config.teacher.taps:
+        return FreshViews(
+            photographs.images_NSSC[dataset.train_rows],
+            dataset.codes_N[dataset.train_rows],
+            config.teacher.views,
+            config.seed,
+        )
     keys = json.dumps([photographs.keys[row] for row in dataset.train_rows])
     bank = ViewBank(
         cache,

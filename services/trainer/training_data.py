@@ -15,6 +15,7 @@ from services.trainer.data.augment import augment
 from services.trainer.data.batches import epoch_rows
 from services.trainer.objectives import Batch
 from services.trainer.view_bank import ViewBank
+from services.trainer.views import ViewConfig, draw_views
 
 Rows = NDArray[np.int64]
 
@@ -100,3 +101,22 @@ class TaughtData:
             images_BSSC = images_BSSC.flip(2)
             targets = targets.flip(3) if targets.ndim == 4 else targets
         return Batch(images_BSSC, torch.from_numpy(self._codes[rows_B]), torch.from_numpy(rows_B), targets)
+
+
+class FreshViews:
+    """Views of photographs that are drawn anew in every step, uint8 at the photographs' own side S."""
+
+    def __init__(
+        self, photographs_NSSC: NDArray[np.uint8], codes_N: NDArray[np.int64], config: ViewConfig, seed: int
+    ) -> None:
+        self._photographs, self._codes, self._config, self._seed = photographs_NSSC, codes_N, config, seed
+
+    def epoch(self, epoch: int, batch_size: int) -> Sequence[Rows]:
+        rows = np.arange(len(self._codes))
+        return epoch_rows(rows, self._codes, batch_size=batch_size, seed=self._seed, epoch=epoch, balance="none")
+
+    def batch(self, rows_B: Rows, epoch: int, step: int) -> Batch:
+        side = self._photographs.shape[1]
+        seed = (self._seed, epoch, step, int(rows_B[0]))  # the ranks and parts of one step draw different views
+        views_BSSC = draw_views(self._photographs, rows_B, side, self._config, seed)
+        return Batch(views_BSSC, torch.from_numpy(self._codes[rows_B]), torch.from_numpy(rows_B), None)

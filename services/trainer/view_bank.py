@@ -86,7 +86,7 @@ class ViewBank:
             )
             if not len(part.pixels_MVVC) == len(part.targets) == len(self._photographs):
                 raise ValueError(f"{len(part.pixels_MVVC)} views for {len(self._photographs)} photographs")
-        except (OSError, ValueError) as error:
+        except (OSError, EOFError, ValueError) as error:
             raise DamagedArtifact(f"the views in {folder} are damaged, remove them: {error}"[:400]) from error
         return part
 

@@ -7,6 +7,7 @@ from pydantic import Field
 from services.trainer.architectures.autoencoders import ConvAe, VanillaAe, conv_autoencoder, vanilla_autoencoder
 from services.trainer.architectures.backbone import Autoencoder, Backbone, Encoder
 from services.trainer.architectures.compact import Compact, CompactBackbone
+from services.trainer.architectures.inverted import Inverted, InvertedBackbone
 from services.trainer.architectures.mini_densenet import MiniDensenet, MiniDensenetBackbone
 from services.trainer.architectures.pooling import GeM, Pooling, pool
 from services.trainer.architectures.pretrained import RESNEXT_WSL_URL, Pretrained, PretrainedBackbone
@@ -22,6 +23,8 @@ __all__ = [
     "ConvAe",
     "Encoder",
     "GeM",
+    "Inverted",
+    "InvertedBackbone",
     "MiniDensenet",
     "MiniDensenetBackbone",
     "Pooling",
@@ -35,7 +38,7 @@ __all__ = [
 ]
 
 ArchitectureConfig = Annotated[
-    VanillaAe | ConvAe | MiniDensenet | Resnet | Compact | Pretrained, Field(discriminator="name")
+    VanillaAe | ConvAe | MiniDensenet | Resnet | Compact | Inverted | Pretrained, Field(discriminator="name")
 ]
 
 
@@ -61,5 +64,7 @@ def build(config: ArchitectureConfig, input_size: int, *, with_weights: bool = T
             return ResnetBackbone(config, input_size)
         case Compact():
             return CompactBackbone(config, input_size)
+        case Inverted():
+            return InvertedBackbone(config)
         case Pretrained():
             return PretrainedBackbone(config, input_size, with_weights=with_weights)

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from lookalike.errors import InvalidRequest
 from services.trainer.objectives.batch import Batch, Objective
+from services.trainer.objectives.blockwise import Blockwise, BlockwiseObjective
 from services.trainer.objectives.classification import Classification, ClassificationObjective
 from services.trainer.objectives.distillation import Distillation
 from services.trainer.objectives.metric_learning import MetricLearning, MetricLearningObjective
@@ -14,6 +15,8 @@ from services.trainer.objectives.reconstruction import Reconstruction, Reconstru
 
 __all__ = [
     "Batch",
+    "Blockwise",
+    "BlockwiseObjective",
     "Classification",
     "Distillation",
     "MetricLearning",
@@ -25,7 +28,7 @@ __all__ = [
 ]
 
 ObjectiveConfig: TypeAlias = Annotated[
-    Reconstruction | Classification | MetricLearning | Distillation, Field(discriminator="name")
+    Reconstruction | Classification | MetricLearning | Distillation | Blockwise, Field(discriminator="name")
 ]
 
 
@@ -50,7 +53,7 @@ def build_objective(
             return ClassificationObjective(config, network_dimension, num_classes, class_weights_C)
         case MetricLearning():
             return MetricLearningObjective(config, network_dimension, num_classes)
-        case Distillation():
+        case Distillation() | Blockwise():
             raise InvalidRequest("a distillation is built with its teacher and its network")
 
 

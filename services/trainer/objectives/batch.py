@@ -23,8 +23,11 @@ class Batch:
 
 class Objective(nn.Module):
     """A loss, with the parameters that only training needs (a classifier's head, proxies): they are trained and kept
-    in checkpoints, and no archive holds them.
+    in checkpoints, and no archive holds them. ``progress`` is how much of the run is done, from 0 to 1, set before
+    every step.
     """
+
+    progress: float = 0.0
 
     def forward(
         self,

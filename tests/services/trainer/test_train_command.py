@@ -35,8 +35,16 @@ RECIPES: dict[str, tuple[tuple[str, ...], int]] = {
     "resnet18": ((*TRAINED, "schedule.epochs=1"), 512),
     "metric": ((*TRAINED, *RESNET, "export.projection=4", "export.whiten=1"), 4),
     "house": (
-        (*TRAINED, *RESNET, "teacher.model=squeezenet1_1-flat", "teacher.map_channels=512", "teacher.dimension=8")
-        + ("teacher.views_per_image=2", "schedule.first_size=null", "data.held_out_classes=0"),
+        (
+            *TRAINED,
+            *RESNET,
+            "teacher.model=squeezenet1_1-flat",
+            "teacher.map_channels=512",
+            "teacher.dimension=8",
+            "teacher.views_per_image=2",
+            "schedule.first_size=null",
+            "data.held_out_classes=0",
+        ),
         8,
     ),
 }
@@ -187,12 +195,14 @@ def test_what_cannot_be_exported_is_said_in_one_line(toy: Toy, capsys: Printed) 
     (run_folder / "config.json").write_text("{}")
     assert "is no configuration" in refused(run_folder)
     (run_folder / "config.json").unlink()
-    assert "is not a model" in refused(run_folder) or "not the folder of a training run" in refused(run_folder)
+    assert f"not a model: '{run_folder}'" in refused(run_folder)
+    assert run(["models", "export", str(run_folder)]) == 2
+    assert f"{run_folder} is not the folder of a training run" in capsys.readouterr().err
 
 
 class _Code:
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-        return setattr, (torch, "ran_from_a_checkpoint", True)
+        return exec, ("import torch; torch.ran_from_a_checkpoint = True",)
 
 
 def _pickled_code() -> bytes:

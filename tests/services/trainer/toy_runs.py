@@ -36,7 +36,16 @@ class Toy:
     def train(self, recipe: str, run_folder: str, *overrides: str, options: Sequence[str] = ()) -> list[str]:
         """The arguments that train ``recipe`` in ``run_folder``."""
         changes = [part for value in (*ALWAYS, *overrides) for part in ("--set", value)]
-        return ["train", recipe, "--data", str(self.pictures), "--run", str(self.folder / run_folder), *changes, *options]
+        return [
+            "train",
+            recipe,
+            "--data",
+            str(self.pictures),
+            "--run",
+            str(self.folder / run_folder),
+            *changes,
+            *options,
+        ]
 
     def resume(self, recipe: str, run_folder: str, options: Sequence[str] = ()) -> list[str]:
         return ["train", recipe, "--resume", "--run", str(self.folder / run_folder), *options]
