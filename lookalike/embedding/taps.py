@@ -3,7 +3,6 @@
 Shape suffixes: N images, S input size, C channels, H and W height and width.
 """
 
-import copy
 from collections.abc import Sequence
 
 from lookalike.errors import InvalidRequest, MissingExtra
@@ -32,19 +31,15 @@ class Taps:
 
 
 def _until(program: torch.fx.GraphModule, names: Sequence[str]) -> torch.fx.GraphModule:
-    tapped = copy.deepcopy(program)
-    nodes = {node.name: node for node in tapped.graph.nodes}
+    nodes = {node.name: node for node in program.graph.nodes}
     missing = [name for name in names if name not in nodes]
     if missing or not names:
         known = [name for name, node in nodes.items() if node.op == "call_function"]
-        raise InvalidRequest(
-            f"the program has no step {missing[0] if missing else ''!r:.60}; it has {', '.join(known)}"[:2000],
-            steps=known,
-        )
-    # A step that works in place would overwrite the value of the one before it.
-    output = next(node for node in tapped.graph.nodes if node.op == "output")
-    output.args = (tuple(nodes[name] for name in names),)
-    tapped.graph._codegen = torch.fx.graph.CodeGen()
-    tapped.graph.eliminate_dead_code()
-    tapped.recompile()
-    return tapped
+        wanted = missing[0] if missing else ""
+        raise InvalidRequest(f"the program has no step {wanted!r:.60}; it has {', '.join(known)}"[:2000], steps=known)
+    graph = torch.fx.Graph()
+    copied: dict[torch.fx.Node, torch.fx.Node] = {}
+    graph.graph_copy(program.graph, copied)
+    graph.output(tuple(copied[nodes[name]] for name in names))
+    graph.eliminate_dead_code()
+    return torch.fx.GraphModule(program, graph)

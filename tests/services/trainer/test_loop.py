@@ -56,15 +56,17 @@ def test_half_a_cosine_to_the_end() -> None:
 
 
 def test_images_grow_in_equal_shares_of_the_epochs() -> None:
-    config = recipe("house", ["schedule.epochs=7"])  # 96, 128, 160
+    config = recipe("distilled", ["schedule.epochs=7"])  # 96, 128, 160
     assert [image_size(config, epoch) for epoch in range(7)] == [96, 96, 96, 128, 128, 160, 160]
-    assert image_size(recipe("house", ["schedule.first_size=null"]), 0) == 160
+    assert image_size(recipe("distilled", ["schedule.first_size=null"]), 0) == 160
 
 
 @given(st.integers(1, 60), st.integers(1, 10), st.integers(1, 10))
 def test_sizes_never_shrink_and_end_at_the_whole(epochs: int, first: int, more: int) -> None:
     size = 32 * (first + more)
-    config = recipe("house", [f"schedule.epochs={epochs}", f"schedule.first_size={32 * first}", f"input_size={size}"])
+    config = recipe(
+        "distilled", [f"schedule.epochs={epochs}", f"schedule.first_size={32 * first}", f"input_size={size}"]
+    )
     sizes = [image_size(config, epoch) for epoch in range(epochs)]
     assert sizes == sorted(sizes)
     assert sizes[0] == 32 * first

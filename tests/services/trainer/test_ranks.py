@@ -37,7 +37,7 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "pairs": ("metric", (*PAIRS, *SGD, "batch_size=6", "optimiser.lr=0.05")),
     "pairs-halves": ("metric", (*PAIRS, *SGD, "batch_size=12", "data.images_per_class=4", "accumulate=2")),
     "distilled": (
-        "house",
+        "distilled",
         (
             *PAIRS[:3],
             *SGD,

@@ -29,7 +29,7 @@ def test_the_studys_seven_and_ours_are_there() -> None:
         "resnext_wsl",
         "resnet18",
     ]
-    assert list(RECIPES) == [*(made.__name__ for made in STUDY), "metric", "house"]
+    assert list(RECIPES) == [*(made.__name__ for made in STUDY), "metric", "distilled", "house"]
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -89,8 +89,8 @@ def test_the_studys_transferred_networks(name: str, model: str, url: str | None)
 def test_ours() -> None:
     assert isinstance(recipe("metric").objective, MetricLearning)
     assert recipe("metric").data.balance == "per_class"
+    assert isinstance(recipe("distilled").objective, Distillation)
     house = recipe("house")
-    assert isinstance(house.objective, Distillation)
     assert house.export.half
     assert house.data.held_out_classes == pytest.approx(1 / 3)
 
@@ -167,8 +167,8 @@ def test_an_untrained_recipe_becomes_a_trained_one() -> None:
         (["std=[0,1,1]"], "std is above 0"),
         # What contradicts itself.
         (["objective=null"], "without an objective there is nothing to train: schedule.epochs is 0"),
-        (["objective.name=distillation"], "distillation and a teacher go together"),
-        (["teacher.model=x.mar"], "distillation and a teacher go together"),
+        (["objective.name=distillation"], "a teacher goes with objective.name=distillation"),
+        (["teacher.model=x.mar"], "a teacher goes with objective.name=distillation"),
         (["batch_size=9", "accumulate=2"], "batch_size is a multiple of accumulate"),
         (["schedule.first_size=96"], "for the architecture compact"),
         (["architecture.name=resnet"], "reconstruction needs an architecture that draws"),
@@ -185,7 +185,7 @@ def test_what_is_wrong_is_named(overrides: list[str], message: str) -> None:
     [
         (["data.mirrored=true"], "draws views"),
         (["data.crop_area=0.5"], "draws views"),
-        (["teacher=null"], "go together"),
+        (["teacher=null"], "and they with a teacher"),
         (["schedule.first_size=192"], "at most input_size"),
         (["input_size=150"], "multiples of 32"),
         (["teacher.views.crop_area=[0.9,0.1]"], "the smaller first"),
@@ -196,7 +196,7 @@ def test_what_is_wrong_is_named(overrides: list[str], message: str) -> None:
 )
 def test_contradictions_of_a_distillation_are_named(overrides: list[str], message: str) -> None:
     with pytest.raises(InvalidRequest, match=message):
-        recipe("house", overrides)
+        recipe("distilled", overrides)
 
 
 def test_a_recipe_that_is_not_there() -> None:
@@ -232,10 +232,10 @@ def test_the_digest_is_of_what_decides_about_the_weights() -> None:
     assert len({digest, *others}) == 6
 
 
-@pytest.mark.parametrize("name", ["conv_ae", "house"])
+@pytest.mark.parametrize("name", ["conv_ae", "distilled"])
 def test_a_run_from_before_a_choice_was_there_goes_on(name: str) -> None:
     """Its checkpoints have the digest of a configuration without ``data.split`` and ``teacher.taps``."""
-    config = recipe(name, ["objective.name=distillation", "teacher.taps=[]"] if name == "house" else [])
+    config = recipe(name, ["objective.name=distillation", "teacher.taps=[]"] if name == "distilled" else [])
     older = config.model_dump(mode="json", exclude={"device", "threads", "checkpoint_s", "export", "name"})
     del older["data"]["split"]
     if older["teacher"] is not None:

@@ -23,7 +23,7 @@ CASES = {
     # Noise from torch's generator.
     "denoising_ae": CONV,
     # A teacher's views, in a size that grows, with warm-up and decay.
-    "house": (
+    "distilled": (
         *RESNET,
         "input_size=64",
         "schedule.first_size=32",

@@ -31,11 +31,11 @@ def toy(trained: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
 
 def test_a_configuration_is_kept_as_it_was(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "a" / "run")
-    folder.begin(recipe("house"))
-    assert folder.read_config() == recipe("house")
+    folder.begin(recipe("distilled"))
+    assert folder.read_config() == recipe("distilled")
     with pytest.raises(InvalidRequest, match="holds a run already: --resume goes on with it"):
         folder.begin(recipe("conv_ae"))
-    assert folder.read_config() == recipe("house")
+    assert folder.read_config() == recipe("distilled")
     assert [path.name for path in folder.path.iterdir()] == ["config.json"]
 
 
@@ -73,7 +73,7 @@ def test_what_resume_refuses(toy: Toy, capsys: Printed) -> None:
     assert "--resume needs the run's folder" in refusal(["train", "conv_ae", "--resume"], capsys)
     resume = toy.resume("conv_ae", "done")
     assert "leave --set out" in refusal([*resume, "--set", "seed=3"], capsys)
-    assert f"{done} is a run of conv_ae, not of house" in refusal(toy.resume("house", "done"), capsys)
+    assert f"{done} is a run of conv_ae, not of distilled" in refusal(toy.resume("distilled", "done"), capsys)
     assert f"{done} began with --data {toy.pictures}, not " in refusal([*resume, "--data", "elsewhere"], capsys)
     assert f"{done} began with --images None, not " in refusal([*resume, "--images", "elsewhere"], capsys)
     assert "it has no config.json" in refusal(toy.resume("conv_ae", "absent"), capsys)

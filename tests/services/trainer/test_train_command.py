@@ -34,7 +34,7 @@ RECIPES: dict[str, tuple[tuple[str, ...], int]] = {
     "resnext_wsl": (("architecture.model=resnet18", "architecture.weights=resnet18.pth"), 512),
     "resnet18": ((*TRAINED, "schedule.epochs=1"), 512),
     "metric": ((*TRAINED, *RESNET, "export.projection=4", "export.whiten=1"), 4),
-    "house": (
+    "distilled": (
         (
             *TRAINED,
             *RESNET,
@@ -128,8 +128,8 @@ def test_a_recipe_trains_and_is_a_model_by_name(toy: Toy, recipe: str, capsys: P
 def test_a_teacher_of_embeddings_by_its_file(toy: Toy, capsys: Printed) -> None:
     archive = toy.folder / "color_edges.mar"
     assert run(["models", "export", "color_edges", str(archive)]) == 0
-    changes = (*RECIPES["house"][0], "teacher.map_channels=null", "teacher.model=color_edges.mar", "name=by_file")
-    assert run(toy.train("house", "by-file", *changes)) == 0
+    changes = (*RECIPES["distilled"][0], "teacher.map_channels=null", "teacher.model=color_edges.mar", "name=by_file")
+    assert run(toy.train("distilled", "by-file", *changes)) == 0
     config = json.loads((toy.folder / "by-file" / "config.json").read_text(encoding="utf-8"))
     assert config["teacher"]["model"] == str(archive)  # so that it is found from any folder
     capsys.readouterr()

@@ -1,0 +1,168 @@
+"""A student is taught block by block: each part of it learns the teacher's part, and nothing is copied."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lookalike.embedding.archive import write_archive
+from lookalike.embedding.export import export_program
+from lookalike.embedding.taps import Taps
+from lookalike.embedding.torch_local import TorchEmbedder
+from lookalike.embedding.torchvision_import import torchvision_features
+from lookalike.errors import InvalidRequest
+from lookalike.types.models import ModelManifest, ResizePolicy
+from services.trainer.architectures import Compact, Inverted, build
+from services.trainer.architectures.inverted import InvertedBackbone
+from services.trainer.objectives import Batch, Blockwise, BlockwiseObjective
+from services.trainer.objectives.blockwise import relative_error
+from services.trainer.recipes import mobilenet_v2_blocks
+
+SIDE = 64
+HALF = (0.5, 0.5, 0.5)
+
+
+def smooth(num_images: int, seed: int) -> torch.Tensor:
+    """uint8 ``[N, 64, 64, 3]``: coarse colours, enlarged."""
+    coarse = torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (num_images, 3, 6, 6))).float()
+    large = nn.functional.interpolate(coarse, (SIDE, SIDE), mode="bicubic", align_corners=False)
+    return large.clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def normalised(images_NHWC: torch.Tensor) -> torch.Tensor:
+    return images_NHWC.permute(0, 3, 1, 2) / 127.5 - 1
+
+
+@pytest.fixture(scope="module")
+def teacher_network() -> nn.Module:
+    """MobileNetV2 with random weights, its norms set by images: no layer of it is dead."""
+    torch.manual_seed(7)
+    network = torchvision_features("mobilenet_v2")
+    network.train()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.uniform_(module.bias, -0.5, 0.5)
+    with torch.no_grad():
+        network(normalised(smooth(32, 5)))
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def taps(teacher_network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Taps]:
+    path: Path = tmp_path_factory.mktemp("teacher") / "teacher.mar"
+    program, dimension = export_program(teacher_network, SIDE, mean=HALF, std=HALF)
+    manifest = ModelManifest(
+        name="teacher", dimension=dimension, input_size=SIDE, resize_policy=ResizePolicy.SQUASH, digest=""
+    )
+    write_archive(path, program, manifest)
+    embedder = TorchEmbedder(path, precision="float32", device="cpu", threads=1)
+    yield embedder.taps(mobilenet_v2_blocks())
+    embedder.close()
+
+
+def student() -> InvertedBackbone:
+    torch.manual_seed(0)
+    network = build(Inverted(), SIDE)
+    assert isinstance(network, InvertedBackbone)
+    return network
+
+
+def loss_of(objective: BlockwiseObjective, network: nn.Module, images_NHWC: torch.Tensor) -> dict[str, torch.Tensor]:
+    rows_N = torch.arange(len(images_NHWC))
+    batch = Batch(images_NHWC, rows_N, rows_N, None)
+    images_NCHW = normalised(images_NHWC)
+    made: dict[str, torch.Tensor] = objective(network, images_NCHW, images_NCHW, batch, lambda tensor: tensor)
+    return made
+
+
+def test_the_recipe_s_steps_are_the_ends_of_the_teacher_s_blocks(taps: Taps, teacher_network: nn.Module) -> None:
+    images_NHWC = smooth(2, 1)
+    value = normalised(images_NHWC)
+    targets = taps(images_NHWC)
+    assert len(targets) == 19
+    with torch.no_grad():
+        for block, target in zip(teacher_network.features, targets, strict=True):  # type: ignore[arg-type]
+            value = block(value)
+            torch.testing.assert_close(target, value, atol=1e-4, rtol=1e-3)
+
+
+def test_a_student_with_the_teacher_s_weights_has_no_error_and_any_other_has(
+    taps: Taps, teacher_network: nn.Module
+) -> None:
+    network = student()
+    objective = BlockwiseObjective(Blockwise(), network, taps, 19)
+    assert float(loss_of(objective, network, smooth(4, 2))["loss"].detach()) > 0.5
+    network.blocks.load_state_dict(teacher_network.features.state_dict())  # type: ignore[union-attr]
+    network.eval()  # so that its norms use the teacher's statistics, not the batch's
+    for progress in (0.0, 1.0):
+        objective.progress = progress
+        assert float(loss_of(objective, network, smooth(4, 2))["loss"].detach()) < 1e-6
+
+
+def test_training_brings_every_block_nearer_to_the_teacher_s(taps: Taps) -> None:
+    network = student().train()
+    objective = BlockwiseObjective(Blockwise(own_from=0.7), network, taps, 19)
+    objective.match_statistics(network, smooth(16, 3), normalised(smooth(16, 3)))
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.003)
+    losses = []
+    for step in range(24):
+        objective.progress = step / 24
+        made = loss_of(objective, network, smooth(8, 100 + step))
+        optimiser.zero_grad()
+        made["loss"].backward()
+        optimiser.step()
+        losses.append(float(made["loss"].detach()))
+    assert np.mean(losses[12:16]) < 0.7 * losses[0]
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_a_block_s_gradient_is_that_of_its_own_error_alone(taps: Taps) -> None:
+    network = student()
+    images_NHWC = smooth(4, 4)
+    targets = taps(images_NHWC)
+    relative_error(network.blocks[5](targets[4]), targets[5]).div(19).backward()
+    expected = network.blocks[5].conv[0][0].weight.grad.clone()
+    network.zero_grad()
+    loss_of(BlockwiseObjective(Blockwise(), network, taps, 19), network, images_NHWC)["loss"].backward()
+    torch.testing.assert_close(network.blocks[5].conv[0][0].weight.grad, expected, atol=1e-7, rtol=1e-4)
+
+
+def test_matching_gives_each_block_the_teacher_s_means_and_deviations(taps: Taps) -> None:
+    network = student().train()
+    objective = BlockwiseObjective(Blockwise(), network, taps, 19)
+    images_NHWC = smooth(24, 6)
+    objective.match_statistics(network, images_NHWC, normalised(images_NHWC))
+    targets = taps(images_NHWC)
+    with torch.no_grad():
+        made = network.blocks[1](targets[0])
+    torch.testing.assert_close(made.mean((0, 2, 3)), targets[1].mean((0, 2, 3)), atol=1e-3, rtol=1e-2)
+    torch.testing.assert_close(made.std((0, 2, 3)), targets[1].std((0, 2, 3)), atol=1e-3, rtol=2e-2)
+
+
+def test_the_relative_error_by_hand() -> None:
+    target = torch.tensor([0.0, 2.0, 4.0, 6.0]).view(4, 1, 1, 1)  # mean 3, variance 5
+    assert float(relative_error(target, target)) == 0
+    assert float(relative_error(torch.full_like(target, 3), target)) == pytest.approx(1)
+    assert float(relative_error(target + 1, target)) == pytest.approx(1 / 5)
+
+
+def test_large_maps_are_taught_on_fewer_images(taps: Taps) -> None:
+    network = student()
+    seen: dict[int, int] = {}
+    for number, block in enumerate(network.blocks):
+        block.register_forward_pre_hook(lambda _, given, number=number: seen.__setitem__(number, len(given[0])))
+    objective = BlockwiseObjective(Blockwise(places=8 * 8 * 8, min_images=2), network, taps, 19)
+    loss_of(objective, network, smooth(12, 8))
+    assert (seen[0], seen[4], seen[18]) == (2, 8, 12)  # maps of 32 x 32, 8 x 8 and 2 x 2
+
+
+def test_only_a_network_with_as_many_blocks_as_steps_is_taught(taps: Taps) -> None:
+    with pytest.raises(InvalidRequest, match=r"19 blocks, teacher\.taps 18"):
+        BlockwiseObjective(Blockwise(), student(), taps, 18)
+    with pytest.raises(InvalidRequest, match="architecture inverted"):
+        BlockwiseObjective(Blockwise(), build(Compact(widths=(8, 8), depths=(1, 1)), SIDE), taps, 19)
