@@ -12,7 +12,7 @@ from lookalike.settings import load
 
 if TYPE_CHECKING:
     from lookalike.evaluation.bootstrap import Interval
-    from services.trainer.training import Outcome
+    from services.trainer.outcome import Outcome
 
 _IS_RUN = "config.json"
 

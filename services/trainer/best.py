@@ -36,13 +36,6 @@ def network_of(states: Mapping[str, Any], config: TrainConfig) -> nn.Module:
     return network.eval()
 
 
-def write_projection(run: RunFolder, projection: Projection) -> None:
-    """Keeps the projection that the archive will hold, complete or not at all."""
-    partial = run.projection.with_name("partial.npz")
-    np.savez(partial, mean_D=projection.mean_D, matrix_DK=projection.matrix_DK)
-    partial.replace(run.projection)
-
-
 def archive_of(run: RunFolder, target: Path, *, name: str | None = None) -> ModelManifest:
     """Writes the verified model archive of the run's best epoch to ``target`` and returns its manifest.
 

@@ -11,6 +11,7 @@ from lookalike.errors import InvalidRequest
 from lookalike.pipeline.progress import Report
 from lookalike.pipeline.workspace import Workspace
 from services.trainer.config import TrainConfig
+from services.trainer.outcome import Outcome
 from services.trainer.recipes import STUDY, recipe
 from services.trainer.run_folder import RunFolder
 from services.trainer.store import export_run, surroundings
@@ -24,7 +25,7 @@ from services.trainer.study_models import (
     measured_source,
     stored_model,
 )
-from services.trainer.training import Outcome, train
+from services.trainer.training import train
 
 __all__ = ["export_run", "is_first_rank", "study_recipes", "train_recipe"]
 

@@ -19,7 +19,8 @@ from services.trainer.best import load_best, network_of
 from services.trainer.config import TrainConfig
 from services.trainer.data.paired import open_training_source
 from services.trainer.dataset import load_dataset
-from services.trainer.recipes import RECIPES, recipe, with_overrides
+from services.trainer.overrides import with_overrides
+from services.trainer.recipes import RECIPES, recipe
 from services.trainer.run_folder import RunFolder
 from services.trainer.store import export_run, surroundings
 from services.trainer.study.models import Origin, RawFeatures, StudyModel

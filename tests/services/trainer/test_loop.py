@@ -21,10 +21,11 @@ from services.trainer.architectures import build
 from services.trainer.checkpoint import Position
 from services.trainer.config import OptimiserConfig, TrainConfig
 from services.trainer.devices import make_fabric
-from services.trainer.loop import _even, fit, image_size, learning_rate, make_optimiser, selection_value
+from services.trainer.loop import _even, fit, selection_value
 from services.trainer.objectives import Objective
 from services.trainer.progress import Reporter
 from services.trainer.recipes import recipe
+from services.trainer.schedule import image_size, learning_rate, make_optimiser
 from services.trainer.training_data import LabelledData
 
 Printed = pytest.CaptureFixture[str]

@@ -11,7 +11,8 @@ from lookalike.errors import InvalidRequest
 from services.trainer.architectures import RESNEXT_WSL_URL
 from services.trainer.config import TrainConfig
 from services.trainer.objectives import Classification, Distillation, MetricLearning, Reconstruction
-from services.trainer.recipes import RECIPES, STUDY, recipe, with_overrides
+from services.trainer.overrides import with_overrides
+from services.trainer.recipes import RECIPES, STUDY, recipe
 from services.trainer.run_folder import digest_of
 
 AUTOENCODERS = ("vanilla_ae", "conv_ae", "denoising_ae")
