@@ -24,6 +24,9 @@ def train(
     changes: Annotated[list[str] | None, typer.Option("--set", help="key=value, any value of the recipe")] = None,
     run: Annotated[Path | None, typer.Option(help="folder of the run; a new one by default")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on from the last checkpoint of --run")] = False,
+    finish: Annotated[
+        bool, typer.Option("--finish", help="with --resume: train no further, the best epoch so far is the model")
+    ] = False,
     export: Annotated[bool, typer.Option("--export/--no-export", help="put the model into the store")] = True,
 ) -> None:
     """Trains a model by a recipe, checks its archive and puts it into the store.
@@ -47,6 +50,7 @@ def train(
             run=run,
             runs=settings.storage.runs,
             resume=resume,
+            finish=finish,
             as_json=OUTPUT.as_json,
         )
         if not is_first_rank():

@@ -40,13 +40,16 @@ def train_recipe(
     run: Path | None,
     runs: Path,
     resume: bool,
+    finish: bool,
     as_json: bool,
 ) -> Outcome:
     """Trains recipe ``name`` on ``data``; ``run`` is its folder, else a new one in ``runs``.
 
-    With ``resume`` the run's own configuration is taken, and it is refused to change it. Raises as
-    :func:`services.trainer.training.train`.
+    With ``resume`` the run's own configuration is taken, and it is refused to change it; ``finish`` makes the model of
+    the best epoch so far. Raises as :func:`services.trainer.training.train`.
     """
+    if finish and not resume:
+        raise InvalidRequest("--finish makes the model of a run that was stopped: --resume --run FOLDER --finish")
     if resume:
         if run is None:
             raise InvalidRequest("--resume needs the run's folder: --run FOLDER")
@@ -64,7 +67,7 @@ def train_recipe(
     else:
         config = _configured(name, data, images, overrides)
     folder = run or runs / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    return train(config, folder, surroundings(workspace), resume=resume, as_json=as_json)
+    return train(config, folder, surroundings(workspace), resume=resume, finish_now=finish, as_json=as_json)
 
 
 def is_first_rank() -> bool:

@@ -53,10 +53,13 @@ def train(
     surroundings: Surroundings,
     *,
     resume: bool = False,
+    finish_now: bool = False,
     show: bool = True,
     as_json: bool = False,
 ) -> Outcome:
     """Trains as ``config`` says, in ``folder``; with ``resume`` goes on from its last checkpoint.
+
+    ``finish_now`` trains no further: the best epoch so far of the run that is resumed is the model.
 
     Raises InvalidRequest for data or a configuration that can't be trained on, TrainingDiverged for a loss that is
     not finite, InvalidSource, and for pretrained weights DependencyUnavailable.
@@ -64,6 +67,8 @@ def train(
     run = RunFolder(folder)
     fabric = devices.make_fabric(config)
     resumed = _resumed(run, config, resume)
+    if finish_now and (resumed is None or not run.best.is_file()):
+        raise InvalidRequest(f"{folder} has no finished epoch to make a model of", path=str(folder))
     if fabric.is_global_zero and not resume:
         run.begin(config)
     fabric.barrier()
@@ -101,7 +106,9 @@ def train(
             return retrieval_metrics(embeddings_ND, validation.labels)
 
         started = time.monotonic()
-        if objective is None:
+        if finish_now and resumed is not None:
+            position = resumed[0]
+        elif objective is None:
             position = _only_measured(run, config, fabric, network, validate) if resumed is None else resumed[0]
         else:
             position = fit(

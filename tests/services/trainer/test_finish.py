@@ -1,0 +1,49 @@
+"""A run that was stopped can be ended where it is: its best epoch so far becomes the model."""
+
+import json
+from pathlib import Path
+
+import pytest
+from toy_runs import CONV, Toy, in_a_process, kill_after_steps, make_toy, use_store
+
+from lookalike.cli import run
+from services.trainer.checkpoint import load
+
+Printed = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    made = make_toy(tmp_path)
+    use_store(monkeypatch, tmp_path)
+    return made
+
+
+def test_the_best_epoch_of_a_killed_run_becomes_the_model(toy: Toy, capsys: Printed) -> None:
+    start = toy.train("conv_ae", "stopped", *CONV, "schedule.epochs=50", "checkpoint_s=0")
+    kill_after_steps(toy, "stopped", in_a_process(toy, start), 8)
+    position, _ = load(toy.folder / "stopped" / "checkpoints" / "best.pt")
+    weights = toy.states("stopped", "last")
+    capsys.readouterr()
+    assert run(toy.resume("conv_ae", "stopped", options=["--finish", "--json"])) == 0
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (said["model"], said["best_epoch"]) == ("conv_ae@1", position.best_epoch)
+    assert said["epochs"] < 50
+    manifest = json.loads((toy.folder / "stopped" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["epochs"] == said["epochs"]
+    # Nothing was trained any further.
+    assert all((weights[name] == value).all() for name, value in toy.states("stopped", "last").items())
+
+
+def test_a_run_without_a_finished_epoch_has_no_model(toy: Toy, capsys: Printed) -> None:
+    start = toy.train("conv_ae", "early", *CONV, "schedule.epochs=50")
+    kill_after_steps(toy, "early", in_a_process(toy, start), 1)
+    (toy.folder / "early" / "checkpoints" / "best.pt").unlink(missing_ok=True)
+    assert run(toy.resume("conv_ae", "early", options=["--finish"])) == 2
+    assert "has no finished epoch to make a model of" in capsys.readouterr().err
+
+
+def test_finishing_is_for_a_run_that_was_begun(toy: Toy, capsys: Printed) -> None:
+    assert run(toy.train("conv_ae", "new", *CONV, options=["--finish"])) == 2
+    assert "--resume --run FOLDER --finish" in capsys.readouterr().err
+    assert not (toy.folder / "new").exists()
