@@ -148,8 +148,11 @@ def own_embeddings(
     features_ND = np.concatenate(parts)
     if projection is not None:
         return projection(features_ND)
-    unit_ND: NDArray[np.float32] = (features_ND / np.linalg.norm(features_ND, axis=1, keepdims=True)).astype(np.float32)
-    return unit_ND
+    length_N1 = np.linalg.norm(features_ND, axis=1, keepdims=True)
+    # A network that sees nothing in an image: what EmbeddingProgram says of it.
+    features_ND = np.where(length_N1 > 0, features_ND, 1.0)
+    unit_ND = features_ND / np.linalg.norm(features_ND, axis=1, keepdims=True)
+    return unit_ND.astype(np.float32)
 
 
 def _manifest(trained: Trained, dimension: int, *, half: bool, projection: Projection | None) -> ModelManifest:
