@@ -150,7 +150,7 @@ def own_embeddings(
         return projection(features_ND)
     length_N1 = np.linalg.norm(features_ND, axis=1, keepdims=True)
     # A network that sees nothing in an image: what EmbeddingProgram says of it.
-    features_ND = np.where(length_N1 > 0, features_ND, 1.0)
+    features_ND = np.where(length_N1 == 0, 1.0, features_ND)
     unit_ND = features_ND / np.linalg.norm(features_ND, axis=1, keepdims=True)
     return unit_ND.astype(np.float32)
 
