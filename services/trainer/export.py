@@ -151,8 +151,8 @@ def own_embeddings(
     length_N1 = np.linalg.norm(features_ND, axis=1, keepdims=True)
     # A network that sees nothing in an image: what EmbeddingProgram says of it.
     features_ND = np.where(length_N1 == 0, 1.0, features_ND)
-    unit_ND = features_ND / np.linalg.norm(features_ND, axis=1, keepdims=True)
-    return unit_ND.astype(np.float32)
+    unit_ND: NDArray[np.float32] = (features_ND / np.linalg.norm(features_ND, axis=1, keepdims=True)).astype(np.float32)
+    return unit_ND
 
 
 def _manifest(trained: Trained, dimension: int, *, half: bool, projection: Projection | None) -> ModelManifest:
