@@ -89,7 +89,8 @@ def url(folder: Path) -> Iterator[str]:
 
 
 def test_every_setting_has_a_test_of_its_effect() -> None:
-    tested = {"url", "precision", "batch_size", "threads", "decode_threads"}
+    # default_model: tests/unit/cli/test_cli_indexing.py
+    tested = {"default_model", "url", "precision", "batch_size", "threads", "decode_threads"}
     assert set(EmbedderSettings.model_fields) == tested, "test what the new setting does, then name it here"
 
 

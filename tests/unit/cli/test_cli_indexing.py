@@ -115,3 +115,12 @@ def test_promoting_before_building_says_so(cli: Cli, pictures: Path) -> None:
     cli("embed", "raw")
     assert cli("promote", "raw").error == "no index was built from the newest embeddings of 'raw'"
     assert "color_edges@1 is not live in 'raw'" in cli("compact", "raw").error
+
+
+def test_a_setting_names_the_model_of_commands_that_name_none(
+    cli: Cli, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli("ingest", "raw", pictures)
+    monkeypatch.setenv("LOOKALIKE_EMBEDDER__DEFAULT_MODEL", "pixels16")
+    assert cli("embed", "raw", "--json").document["model"] == "pixels16@1"
+    assert cli("build", "raw", "-b", "exact", "--json").document[0]["model"] == "pixels16@1"
