@@ -200,7 +200,8 @@ def test_threads_get_what_one_caller_gets(main: Main) -> None:
         together = list(pool.map(lambda call: search(main.case, main.index, call[0], K, call[1]), calls))
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one.rows_QK, other.rows_QK)
-        np.testing.assert_array_equal(one.distances_QK, other.distances_QK)
+        # faiss may add up in another order beside other libraries' threads; the hits are the same.
+        np.testing.assert_allclose(one.distances_QK, other.distances_QK, rtol=1e-5, atol=1e-6)
 
 
 def test_k_may_exceed_the_gallery(case: Case, tmp_path: Path) -> None:
