@@ -70,6 +70,12 @@ $(VENV)/.trainer: $(VENV)/.base pyproject.toml
 	@$(PIP) -e '.[laptop,trainer]'
 	@touch $@ $(VENV)/.laptop
 
-$(VENV)/.dev: $(VENV)/.base pyproject.toml
+# The servers that tests start themselves and that want an environment of their own.
+$(VENV)/.servers: $(VENV)/.base requirements/servers.txt
+	@test -x $(VENV)/servers/swift/bin/python || $(PYTHON) -m venv $(VENV)/servers/swift
+	@$(VENV)/servers/swift/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/servers.txt
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base $(VENV)/.servers pyproject.toml
 	@$(PIP) -e '.[dev]'
 	@touch $@ $(VENV)/.laptop $(VENV)/.trainer

@@ -1,9 +1,11 @@
 """Fixtures that every suite may use."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from real_servers import RedisServer, SwiftServer
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -16,3 +18,21 @@ def shared_data() -> Path:
     if not (folder / "data" / "coco-asf").is_dir():
         pytest.skip("real photographs: runs where LOOKALIKE_TEST_SHARED names the folder that holds data/coco-asf")
     return folder
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A real Redis for the whole session; a test that kills or flushes one starts its own."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def swift_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SwiftServer]:
+    """A real S3 server for the whole session; a test takes a bucket of its own."""
+    server = SwiftServer(tmp_path_factory.mktemp("swift"))
+    server.start()
+    yield server
+    server.kill()

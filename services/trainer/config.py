@@ -93,13 +93,16 @@ class ScheduleConfig(Frozen):
 
     With ``first_size`` the images are made smaller at first: the side grows from there to ``input_size`` in steps of
     32 pixels, each for an equal share of the epochs, which takes much less time (Tan and Le, EfficientNetV2, ICML
-    2021, section 4). For networks that take images of any side.
+    2021, section 4). For networks that take images of any side. From the share ``drop_at`` of the epochs on the
+    learning rate is ``drop_factor`` times what it would be.
     """
 
     epochs: int = Field(default=50, ge=0)
     warmup_steps: int = Field(default=0, ge=0)
     decay: Literal["constant", "cosine"] = "constant"
     first_size: int | None = Field(default=None, ge=32, multiple_of=32)
+    drop_at: float = Field(default=1.0, ge=0, le=1)
+    drop_factor: float = Field(default=1.0, gt=0, le=1)
 
 
 class ExportConfig(Frozen):
@@ -159,8 +162,8 @@ class TrainConfig(Frozen):
         if self.schedule.first_size is not None:
             if self.schedule.first_size > self.input_size or self.input_size % 32:
                 raise ValueError("schedule.first_size is at most input_size, and both are multiples of 32")
-            if self.architecture.name != "compact":
-                raise ValueError("schedule.first_size is for the architecture compact, which takes images of any side")
+            if self.architecture.name not in ("compact", "inverted"):
+                raise ValueError("schedule.first_size is for compact and inverted, which take images of any side")
         learned = None if self.objective is None else self.objective.name
         if (learned in ("distillation", "blockwise")) != (self.teacher is not None):
             raise ValueError("a teacher goes with objective.name=distillation or blockwise, and they with a teacher")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from services.trainer.dataset import Dataset
 from services.trainer.objectives import Blockwise, BlockwiseObjective, Distillation, Objective, build_objective
 from services.trainer.objectives.distillation import DistillationObjective
 from services.trainer.progress import Reporter
+from services.trainer.schedule import image_size
 from services.trainer.teacher import Teacher
 from services.trainer.training_data import FreshViews, LabelledData, TaughtData, TrainingData
 from services.trainer.view_bank import ViewBank
@@ -76,6 +78,7 @@ def make_data(
             dataset.codes_N[dataset.train_rows],
             config.teacher.views,
             config.seed,
+            side=partial(image_size, config),
         )
     keys = json.dumps([photographs.keys[row] for row in dataset.train_rows])
     bank = ViewBank(

@@ -178,12 +178,14 @@ def house() -> TrainConfig:
         mean=_HALF,
         std=_HALF,
         architecture=Inverted(),
-        objective=Blockwise(),
+        objective=Blockwise(joint_from=0.2),
         teacher=TeacherConfig(model="mobilenet_v2", precision="bfloat16", taps=mobilenet_v2_blocks()),
         data=DataConfig(resize_policy=ResizePolicy.SQUASH, held_out_classes=1 / 3, val_share=0.1),
         batch_size=64,
         optimiser=OptimiserConfig(name="adam", lr=0.004, betas=(0.9, 0.99)),
-        schedule=ScheduleConfig(epochs=34, warmup_steps=100, decay="cosine"),
+        schedule=ScheduleConfig(
+            epochs=40, warmup_steps=100, decay="cosine", first_size=128, drop_at=0.2, drop_factor=0.3
+        ),
         max_val_images=500,
         export=ExportConfig(
             half=True,

@@ -20,6 +20,8 @@ def learning_rate(config: TrainConfig, global_step: int, epoch: float) -> float:
     factor = min(1.0, (global_step + 1) / schedule.warmup_steps) if schedule.warmup_steps else 1.0
     if schedule.decay == "cosine":
         factor *= 0.5 * (1 + math.cos(math.pi * epoch / schedule.epochs))
+    if schedule.drop_at < 1 and epoch >= schedule.drop_at * schedule.epochs:
+        factor *= schedule.drop_factor
     return config.optimiser.lr * factor
 
 

@@ -104,19 +104,24 @@ class TaughtData:
 
 
 class FreshViews:
-    """Views of photographs that are drawn anew in every step, uint8 at the photographs' own side S."""
+    """Views of photographs that are drawn anew in every step, uint8; ``side`` gives their side in each epoch."""
 
     def __init__(
-        self, photographs_NSSC: NDArray[np.uint8], codes_N: NDArray[np.int64], config: ViewConfig, seed: int
+        self,
+        photographs_NSSC: NDArray[np.uint8],
+        codes_N: NDArray[np.int64],
+        config: ViewConfig,
+        seed: int,
+        side: Callable[[int], int],
     ) -> None:
         self._photographs, self._codes, self._config, self._seed = photographs_NSSC, codes_N, config, seed
+        self._side = side
 
     def epoch(self, epoch: int, batch_size: int) -> Sequence[Rows]:
         rows = np.arange(len(self._codes))
         return epoch_rows(rows, self._codes, batch_size=batch_size, seed=self._seed, epoch=epoch, balance="none")
 
     def batch(self, rows_B: Rows, epoch: int, step: int) -> Batch:
-        side = self._photographs.shape[1]
         seed = (self._seed, epoch, step, int(rows_B[0]))  # the ranks and parts of one step draw different views
-        views_BSSC = draw_views(self._photographs, rows_B, side, self._config, seed)
+        views_BSSC = draw_views(self._photographs, rows_B, self._side(epoch), self._config, seed)
         return Batch(views_BSSC, torch.from_numpy(self._codes[rows_B]), torch.from_numpy(rows_B), None)

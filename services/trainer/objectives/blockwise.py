@@ -26,15 +26,16 @@ from services.trainer.objectives.batch import Batch, Objective
 class Blockwise(BaseModel):
     """The loss is the mean over the blocks of squared error / the teacher's variance.
 
-    Up to the share ``own_from`` of the run a block is given the teacher's map to start from; from there on what the
-    student itself makes of the image, so that it corrects what the blocks before it do wrong. A block is taught on as
-    many images of the batch as give it ``places`` places of its map, at least ``min_images``: early maps are large.
+    Up to the share ``joint_from`` of the run a block is given the teacher's map to start from, and is taught on as many
+    images of the batch as give it ``places`` places of its map, at least ``min_images``: early maps are large. From
+    there on the network runs as a whole on all images, and what a block does wrong is taught to those before it too:
+    each by itself is nearly right by then, but what nineteen of them do wrong adds up.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Literal["blockwise"] = "blockwise"
-    own_from: float = Field(default=0.4, ge=0, le=1)
+    joint_from: float = Field(default=0.25, ge=0, le=1)
     places: int = Field(default=12_544, ge=1)
     min_images: int = Field(default=4, ge=2)
 
@@ -61,13 +62,14 @@ class BlockwiseObjective(Objective):
         """``loss``, and of the last block ``last_error``: 0 is the teacher itself, 1 no better than a constant."""
         assert isinstance(network, InvertedBackbone)  # noqa: S101 for the type checker; checked when it was built
         targets = self._taps(batch.images_NHWC)
-        is_own = self.progress >= self._config.own_from
+        is_joint = self.progress >= self._config.joint_from
         given = images_NCHW
         errors = []
         for block, target_NCHW in zip(network.blocks, targets, strict=True):
-            num_images = self._num_images(target_NCHW)
-            errors.append(relative_error(block(given[:num_images].detach()), target_NCHW[:num_images]))
-            given = _as_used(block, given) if is_own else target_NCHW
+            num_images = len(target_NCHW) if is_joint else self._num_images(target_NCHW)
+            made_NCHW = block(given[:num_images])
+            errors.append(relative_error(made_NCHW, target_NCHW[:num_images]))
+            given = made_NCHW if is_joint else target_NCHW
         return {"loss": torch.stack(errors).mean(), "last_error": errors[-1].detach()}
 
     def match_statistics(self, network: nn.Module, images_NHWC: torch.Tensor, images_NCHW: torch.Tensor) -> None:
@@ -96,15 +98,3 @@ def relative_error(map_NCHW: torch.Tensor, target_NCHW: torch.Tensor) -> torch.T
     target = target_NCHW.float()
     variance = (target - target.mean((0, 2, 3), keepdim=True)).square().mean()
     return functional.mse_loss(map_NCHW.float(), target) / variance.clamp_min(1e-12)
-
-
-def _as_used(block: nn.Module, given_NCHW: torch.Tensor) -> torch.Tensor:
-    """What the block gives in evaluation mode, as it will after training."""
-    was_training = block.training
-    block.eval()
-    try:
-        with torch.no_grad():
-            made: torch.Tensor = block(given_NCHW)
-    finally:
-        block.train(was_training)
-    return made

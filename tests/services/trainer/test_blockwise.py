@@ -106,7 +106,7 @@ def test_a_student_with_the_teacher_s_weights_has_no_error_and_any_other_has(
 
 def test_training_brings_every_block_nearer_to_the_teacher_s(taps: Taps) -> None:
     network = student().train()
-    objective = BlockwiseObjective(Blockwise(own_from=0.7), network, taps, 19)
+    objective = BlockwiseObjective(Blockwise(joint_from=0.7), network, taps, 19)
     objective.match_statistics(network, smooth(16, 3), normalised(smooth(16, 3)))
     optimiser = torch.optim.Adam(network.parameters(), lr=0.003)
     losses = []
@@ -130,6 +130,22 @@ def test_a_block_s_gradient_is_that_of_its_own_error_alone(taps: Taps) -> None:
     network.zero_grad()
     loss_of(BlockwiseObjective(Blockwise(), network, taps, 19), network, images_NHWC)["loss"].backward()
     torch.testing.assert_close(network.blocks[5].conv[0][0].weight.grad, expected, atol=1e-7, rtol=1e-4)
+
+
+def test_from_joint_from_on_a_block_is_taught_what_those_after_it_do_wrong(taps: Taps) -> None:
+    network = student()
+    images_NHWC = smooth(4, 4)
+    value, errors = normalised(images_NHWC), []
+    for block, target in zip(network.blocks, taps(images_NHWC), strict=True):
+        value = block(value)
+        errors.append(relative_error(value, target))
+    torch.stack(errors).mean().backward()
+    expected = network.blocks[5].conv[0][0].weight.grad.clone()
+    network.zero_grad()
+    objective = BlockwiseObjective(Blockwise(joint_from=0.2), network, taps, 19)
+    objective.progress = 0.2
+    loss_of(objective, network, images_NHWC)["loss"].backward()
+    torch.testing.assert_close(network.blocks[5].conv[0][0].weight.grad, expected, atol=1e-6, rtol=1e-3)
 
 
 def test_matching_gives_each_block_the_teacher_s_means_and_deviations(taps: Taps) -> None:
@@ -159,6 +175,9 @@ def test_large_maps_are_taught_on_fewer_images(taps: Taps) -> None:
     objective = BlockwiseObjective(Blockwise(places=8 * 8 * 8, min_images=2), network, taps, 19)
     loss_of(objective, network, smooth(12, 8))
     assert (seen[0], seen[4], seen[18]) == (2, 8, 12)  # maps of 32 x 32, 8 x 8 and 2 x 2
+    objective.progress = 1.0
+    loss_of(objective, network, smooth(12, 8))
+    assert set(seen.values()) == {12}
 
 
 def test_only_a_network_with_as_many_blocks_as_steps_is_taught(taps: Taps) -> None:

@@ -56,6 +56,14 @@ def test_half_a_cosine_to_the_end() -> None:
     assert learning_rate(warm, 24, 2.5) == pytest.approx(0.5 * learning_rate(config, 24, 2.5))
 
 
+def test_from_drop_at_on_the_rate_is_lower() -> None:
+    config = scheduled("schedule.epochs=10", "schedule.drop_at=0.3", "schedule.drop_factor=0.25")
+    usual = scheduled("schedule.epochs=10")
+    before, after = learning_rate(config, 29, 2.9), learning_rate(config, 30, 3.0)
+    assert before == learning_rate(usual, 29, 2.9)
+    assert after == pytest.approx(0.25 * learning_rate(usual, 30, 3.0))
+
+
 def test_images_grow_in_equal_shares_of_the_epochs() -> None:
     config = recipe("distilled", ["schedule.epochs=7"])  # 96, 128, 160
     assert [image_size(config, epoch) for epoch in range(7)] == [96, 96, 96, 128, 128, 160, 160]

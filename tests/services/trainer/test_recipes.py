@@ -171,7 +171,7 @@ def test_an_untrained_recipe_becomes_a_trained_one() -> None:
         (["objective.name=distillation"], "a teacher goes with objective.name=distillation"),
         (["teacher.model=x.mar"], "a teacher goes with objective.name=distillation"),
         (["batch_size=9", "accumulate=2"], "batch_size is a multiple of accumulate"),
-        (["schedule.first_size=96"], "for the architecture compact"),
+        (["schedule.first_size=96"], "for compact and inverted"),
         (["architecture.name=resnet"], "reconstruction needs an architecture that draws"),
         (["data.balance=loss"], "weighs a classifier's loss"),
     ],
