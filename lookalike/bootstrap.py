@@ -18,6 +18,7 @@ from lookalike.evaluation.labels import Level
 from lookalike.images.limits import ImageLimits
 from lookalike.indexes import registry
 from lookalike.indexes.port import Backend
+from lookalike.indexes.qdrant_server_options import Placement, ServerOptions
 from lookalike.jobs.inline import InlineJobs
 from lookalike.jobs.ledger import Ledger
 from lookalike.jobs.port import Jobs
@@ -25,7 +26,7 @@ from lookalike.pipeline.gate_rule import GateRule
 from lookalike.pipeline.search import QueryParts
 from lookalike.pipeline.served import Serving
 from lookalike.pipeline.workspace import Workspace
-from lookalike.settings import Settings
+from lookalike.settings import QdrantSettings, Settings
 from lookalike.storage.local import LocalStore
 from lookalike.types.models import ModelManifest, ModelRef
 
@@ -144,9 +145,25 @@ def _backends(settings: Settings) -> Callable[[str], Backend]:
         return registry.backend
     from lookalike.indexes.qdrant_server import QdrantServerBackend
 
-    key = settings.qdrant.api_key
-    server = QdrantServerBackend(settings.qdrant.url, api_key=None if key is None else key.get_secret_value())
+    server = QdrantServerBackend(settings.qdrant.url, _qdrant_options(settings.qdrant))
     return lambda name: server if name == server.name else registry.backend(name)
+
+
+def _qdrant_options(said: QdrantSettings) -> ServerOptions:
+    return ServerOptions(
+        api_key=None if said.api_key is None else said.api_key.get_secret_value(),
+        grpc_port=said.grpc_port if said.prefer_grpc else None,
+        timeout_s=said.timeout_s,
+        build_timeout_s=said.build_timeout_s,
+        placement=Placement(
+            on_disk=said.on_disk,
+            on_disk_payload=said.on_disk_payload,
+            shard_number=said.shard_number,
+            replication_factor=said.replication_factor,
+            write_consistency_factor=said.write_consistency_factor,
+        ),
+        snapshots_kept=said.snapshots_kept,
+    )
 
 
 def gate_rule(settings: Settings) -> GateRule:
@@ -156,7 +173,11 @@ def gate_rule(settings: Settings) -> GateRule:
 
 
 def wire_jobs(settings: Settings, workspace: Workspace) -> Jobs:
-    """The queue of this process. Close it before the workspace."""
+    """The queue where the settings name one, else jobs in this process. Close it before the workspace."""
+    if settings.queue.url is not None:
+        from lookalike.bootstrap_jobs import queued_jobs
+
+        return queued_jobs(settings, workspace)
     from lookalike.pipeline.job_run import run_job  # everything that a job can do: not for every command
 
     run = partial(run_job, workspace, source_folders=settings.jobs.source_folders)

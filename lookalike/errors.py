@@ -82,6 +82,12 @@ class InvalidImage(LookalikeError):
     kind = ErrorKind.INVALID
 
 
+class DeadlyImage(InvalidImage):
+    """A process that decoded this image died of it, or did not come to an end."""
+
+    code = "deadly_image"
+
+
 class UnsupportedImage(InvalidImage):
     """Bytes that are no image, or one of a format that is not read."""
 
@@ -237,6 +243,13 @@ class JobInterrupted(LookalikeError):
     """The process that ran the job ended first; a retry goes on after what is done."""
 
     code = "interrupted"
+    kind = ErrorKind.UNAVAILABLE
+
+
+class WorkerLost(LookalikeError):
+    """Workers died again and again at the same piece of a job."""
+
+    code = "worker_lost"
     kind = ErrorKind.UNAVAILABLE
 
 

@@ -123,10 +123,38 @@ class GateSettings(_Group):
 
 
 class QdrantSettings(_Group):
-    """The Qdrant server; without a URL its engine runs in process."""
+    """The Qdrant server; without a URL its engine runs in process.
+
+    What says where the server puts things is for new collections: those that exist stay as they are.
+    """
 
     url: str | None = Field(default=None, description="URL of a Qdrant server")
     api_key: SecretStr | None = Field(default=None, description="its API key")
+    prefer_grpc: bool = Field(default=False, description="upload and search by gRPC instead of REST")
+    grpc_port: int = Field(default=6334, ge=1, le=65535, description="port of gRPC, on the host of the URL")
+    timeout_s: int = Field(default=10, ge=1, le=600, description="longest wait for one search, in seconds")
+    build_timeout_s: int = Field(
+        default=60, ge=1, le=3600, description="longest wait for one request of a build, in seconds"
+    )
+    on_disk: bool = Field(default=False, description="read embeddings from disk instead of memory")
+    on_disk_payload: bool | None = Field(
+        default=None, description="read labels and metadata from disk; the server decides when not set"
+    )
+    shard_number: int | None = Field(
+        default=None, ge=1, le=1024, description="parts of a collection; the server decides when not set"
+    )
+    replication_factor: int | None = Field(
+        default=None, ge=1, le=64, description="copies of each part; the server decides when not set"
+    )
+    write_consistency_factor: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="copies that must have a write before it counts; the server decides when not set",
+    )
+    snapshots_kept: int | None = Field(
+        default=None, ge=1, description="newest snapshots of a collection that a snapshot job keeps; all when not set"
+    )
 
 
 class UrlSettings(_Group):
@@ -156,6 +184,49 @@ class JobSettings(_Group):
     )
 
 
+class TelemetrySettings(_Group):
+    """What those who run it see. All of it is off or quiet on a laptop."""
+
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="lines of the log: for people, or one JSON object each"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="warning", description="least level of a line of the log; info has a line for each request"
+    )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://\S+$",
+        description="URL of an OpenTelemetry collector (OTLP over HTTP) that gets traces; none without one",
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="address on which a worker shows its metrics")
+    metrics_port: int | None = Field(
+        default=None, ge=0, le=65535, description="port on which a worker shows its metrics; not at all when not set"
+    )
+
+
+class QueueSettings(_Group):
+    """Jobs done by workers, over Redis; without its URL, jobs run in the process that is asked for them."""
+
+    url: SecretStr | None = Field(default=None, description="redis:// or rediss:// URL of the queue")
+    part_images: int = Field(default=1024, ge=1, le=65536, description="images that a worker embeds at a time")
+    index_threads: int = Field(default=2, ge=1, le=64, description="units that one indexer works on at once")
+    unit_limit_s: float = Field(
+        default=3600.0, gt=0, description="longest time of one unit, seconds; a worker that takes longer ends itself"
+    )
+    lease_s: float = Field(
+        default=30.0, gt=0, description="after how long the work of a worker that died is another's, seconds"
+    )
+    look_every_s: float = Field(
+        default=15.0, gt=0, description="how often workers look for jobs that nobody is at, seconds"
+    )
+    visibility_s: float = Field(
+        default=300.0, gt=0, description="after how long a message of a worker that died is delivered again, seconds"
+    )
+    retries: int = Field(
+        default=8, ge=0, le=100, description="how often a unit that could not reach a server is tried again"
+    )
+
+
 class Settings(_Group):
     """All settings."""
 
@@ -169,6 +240,8 @@ class Settings(_Group):
     urls: UrlSettings = UrlSettings()
     gateway: GatewaySettings = GatewaySettings()
     jobs: JobSettings = JobSettings()
+    queue: QueueSettings = QueueSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
 
 class Setting(_Group):

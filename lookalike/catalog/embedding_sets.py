@@ -37,11 +37,14 @@ def pack_items(records: Sequence[ImageRecord]) -> NDArray[np.uint8]:
 
 
 class PartFailure(Document):
+    """``attempts`` counts the parts, this one included, that tried these bytes."""
+
     image_id: str
     key: str
     sha256: str
     code: str
     reason: str
+    attempts: int = 1
 
 
 class PartManifest(Document):
@@ -213,6 +216,11 @@ class EmbeddingSets:
         pointer = documents.read_or_none(self._store, NewestSet, keys.newest_set(gallery, model_digest))
         return None if pointer is None else self.get(gallery, pointer.set_id)
 
+    def newest_etag(self, gallery: str, model_digest: str) -> str | None:
+        """Changes whenever another set becomes the newest; None before the first."""
+        info = self._store.head(keys.newest_set(gallery, model_digest))
+        return None if info is None else info.etag
+
     def get(self, gallery: str, set_id: str) -> EmbeddingSet:
         """Raises ObjectNotFound."""
         return documents.read(self._store, EmbeddingSet, keys.embedding_set(gallery, set_id))
@@ -226,11 +234,29 @@ class EmbeddingSets:
         return identifier
 
     def finish(self, embedding_set: EmbeddingSet) -> str:
-        """Stores the set and makes it the newest. Returns its identifier."""
+        """Stores the set and makes it the newest, whatever was. Returns its identifier."""
         identifier = self.store(embedding_set)
-        pointer = NewestSet(set_id=identifier, at=self._now().isoformat())
-        self._store.put(keys.newest_set(embedding_set.gallery, embedding_set.model_digest), documents.encode(pointer))
+        key = keys.newest_set(embedding_set.gallery, embedding_set.model_digest)
+        self._store.put(key, documents.encode(self._pointer(identifier)))
         return identifier
+
+    def finish_over(self, embedding_set: EmbeddingSet, etag: str | None) -> str:
+        """Stores the set and makes it the newest, but only over the pointer that had ``etag`` (None: over none).
+
+        Nothing is written where the pointer names the set already. Returns the set's identifier. Raises
+        PreconditionFailed when another set became the newest in the meantime: what it holds must not be lost.
+        """
+        gallery, identifier = embedding_set.gallery, embedding_set.set_id
+        key = keys.newest_set(gallery, embedding_set.model_digest)
+        pointer = documents.read_or_none(self._store, NewestSet, key)
+        if pointer is None or pointer.set_id != identifier:
+            # Written also where it exists: its time says since when it is in use.
+            self._store.put(keys.embedding_set(gallery, identifier), documents.encode(embedding_set))
+            self._store.put_if(key, documents.encode(self._pointer(identifier)), etag=etag)
+        return identifier
+
+    def _pointer(self, set_id: str) -> NewestSet:
+        return NewestSet(set_id=set_id, at=self._now().isoformat())
 
 
 def kept_rows(part: SetPart) -> NDArray[np.int64]:

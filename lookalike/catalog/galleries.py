@@ -1,6 +1,6 @@
 """Galleries: a pointer to the present version, and versions that never change."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from pydantic import Field
@@ -97,6 +97,20 @@ class Galleries:
     def records(self, version: GalleryVersion) -> Iterator[ImageRecord]:
         """All records of ``version`` in key order."""
         return records.read_records(self._store, version.gallery, version.parts)
+
+    def records_at(self, version: GalleryVersion, rows: Sequence[int]) -> Sequence[ImageRecord]:
+        """The records at these places of :meth:`records`, which are ascending; reads only the parts they are in."""
+        found: list[ImageRecord] = []
+        start, position = 0, 0
+        for part in version.parts:
+            stop = start + part.num_images
+            if position < len(rows) and rows[position] < stop:
+                loaded = records.read_part(self._store, version.gallery, part)
+                while position < len(rows) and rows[position] < stop:
+                    found.append(loaded[rows[position] - start])
+                    position += 1
+            start = stop
+        return found
 
     def find(self, version: GalleryVersion, key: str) -> ImageRecord | None:
         """The record under ``key``; reads one part."""

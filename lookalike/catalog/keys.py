@@ -97,6 +97,19 @@ def job(job_id: str) -> str:
     return f"jobs/{_identifier(job_id)}.json"
 
 
+def plans(job_id: str) -> str:
+    """Folder of what a job has planned."""
+    return f"plans/{_identifier(job_id)}/"
+
+
+def plan(job_id: str, number: int) -> str:
+    return f"{plans(job_id)}parts/{number:04d}.json"
+
+
+def pinned(job_id: str, job_attempt: int) -> str:
+    return f"{plans(job_id)}set/{job_attempt:04d}.json"
+
+
 def _identifier(text: str) -> str:
     if re.fullmatch(r"[0-9a-f\-]{8,64}", text) is None:
         raise InvalidRequest(f"not an identifier: {text!r:.100}", id=text[:100])

@@ -20,7 +20,11 @@ MAX_FORMER = 5
 
 
 class LiveModel(Document):
-    """``indexes`` maps each backend to its index_id; ``forced`` says which checks a forced promotion overrode."""
+    """``indexes`` maps each backend to its index_id; ``forced`` says which checks a forced promotion overrode.
+
+    ``replaces`` is the model in whose place this one came by a re-embedding: it is served to those who name it until
+    it is garbage.
+    """
 
     model: str
     model_digest: str
@@ -29,6 +33,7 @@ class LiveModel(Document):
     indexes: dict[str, str]
     promoted_at: str
     forced: tuple[str, ...] = ()
+    replaces: str | None = None
 
 
 class Live(Document):
@@ -74,11 +79,13 @@ class LivePointers:
         version_id: str,
         entry: LiveModel,
         make_default: bool = True,
+        replaces_default: bool = False,
         check: Callable[[Live | None], None] | None = None,
     ) -> Live:
         """Makes ``entry`` live, backends that it lacks being gone; what it replaces can be rolled back to.
 
-        ``check`` is given exactly what is replaced, None where nothing is live, and may raise to leave it so.
+        ``replaces_default`` says in it that it came in place of the model that was the default until then. ``check``
+        is given exactly what is replaced, None where nothing is live, and may raise to leave it so.
         """
         entry = entry.model_copy(update={"promoted_at": self._now().isoformat()})
 
@@ -86,13 +93,17 @@ class LivePointers:
             if check is not None:
                 check(present)
             live = present or Live(gallery=gallery, version_id=version_id)
-            former = FormerLive(model=entry.model, entry=live.models.get(entry.model), default_model=live.default_model)
             default = entry.model if make_default or live.default_model is None else live.default_model
+            was = live.models.get(entry.model)
+            replaced = None if was is None else was.replaces
+            if replaces_default and live.default_model != entry.model:
+                replaced = live.default_model
+            former = FormerLive(model=entry.model, entry=was, default_model=live.default_model)
             return live.model_copy(
                 update={
                     "version_id": version_id,
                     "default_model": default,
-                    "models": {**live.models, entry.model: entry},
+                    "models": {**live.models, entry.model: entry.model_copy(update={"replaces": replaced})},
                     "former": (former, *live.former)[:MAX_FORMER],
                     "sequence": live.sequence + 1,
                 }
@@ -120,6 +131,29 @@ class LivePointers:
                     "sequence": present.sequence + 1,
                 }
             )
+
+        return documents.change(self._store, Live, keys.live(gallery), move)
+
+    def forget_former(self, gallery: str, *, before: datetime, keep: int) -> Live | None:
+        """Gives up rolling back to states that were replaced before ``before``, or that are not the last ``keep``.
+
+        Models that were replaced by a re-embedding before ``before`` are no longer served. None while nothing is
+        live.
+        """
+        if self.get(gallery) is None:
+            return None
+
+        def move(present: Live | None) -> Live:
+            if present is None:
+                raise GalleryNotFound(f"nothing is live in {gallery!r}", gallery=gallery)
+            times = _replaced_at(present)
+            former = tuple(one for one, at in zip(present.former, times, strict=True) if at >= before)[:keep]
+            in_use = {present.default_model, *(one.default_model for one in former)}
+            gone = {entry.replaces for entry in present.models.values() if _time(entry.promoted_at) < before} - in_use
+            models = {name: entry for name, entry in present.models.items() if name not in gone}
+            if former == present.former and models.keys() == present.models.keys():
+                return present
+            return present.model_copy(update={"former": former, "models": models, "sequence": present.sequence + 1})
 
         return documents.change(self._store, Live, keys.live(gallery), move)
 
@@ -152,6 +186,24 @@ class LivePointers:
             )
 
         return documents.change(self._store, Live, keys.live(gallery), move)
+
+
+def _replaced_at(live: Live) -> list[datetime]:
+    """When each of ``live.former`` was replaced: by what is live, or by the entry that the next one replaced."""
+    times = []
+    by = dict(live.models)
+    for former in live.former:
+        entry = by.get(former.model)
+        times.append(datetime.min.replace(tzinfo=UTC) if entry is None else _time(entry.promoted_at))
+        if former.entry is None:
+            by.pop(former.model, None)
+        else:
+            by[former.model] = former.entry
+    return times
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def live_model(live: Live | None, gallery: str, model: str | None) -> LiveModel:

@@ -21,9 +21,10 @@ from lookalike.pipeline.index_gallery import (
     embed_gallery,
     newest_set,
     promote_indexes,
+    roll_back_gallery,
 )
 from lookalike.pipeline.models import ensure_model
-from lookalike.pipeline.promote import Checks, roll_back
+from lookalike.pipeline.promote import Checks
 from lookalike.pipeline.tune import tune_gallery
 from lookalike.settings import load
 
@@ -150,7 +151,7 @@ def promote(
 def rollback(gallery: str) -> None:
     """Serves what the last promotion replaced."""
     with workspace() as at:
-        live = roll_back(at.galleries, at.sets, at.pointers, gallery)
+        live = roll_back_gallery(at, gallery)
     say(live, f"live in {gallery}: {', '.join(sorted(live.models)) or 'nothing'}")
 
 

@@ -15,8 +15,7 @@ Shape suffixes: N images, H and W their height and width, C channels, D dimensio
 """
 
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
 import numpy as np
@@ -26,6 +25,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lookalike.embedding.runtime import Runtime
 from lookalike.embedding.shapes import check_images, unit_rows
 from lookalike.errors import DependencyUnavailable, InvalidRequest, MissingExtra, ModelNotFound
+from lookalike.telemetry import tracing
+from lookalike.telemetry.asgi import REQUEST_ID_HEADER
+from lookalike.telemetry.context import current
 from lookalike.types.models import ModelManifest
 
 try:
@@ -54,7 +56,8 @@ class RemoteEmbedder:
     """A model that an embedder service serves. Implements :class:`lookalike.embedding.port.Embedder`.
 
     Connections are kept and shared by all threads. A request that found no answer (refused, reset, timed out,
-    or 429, 502, 503, 504) is sent again, up to three times in all: embedding changes nothing on the server.
+    or 429, 502, 503, 504) is sent again, up to three times in all: embedding changes nothing on the server. The id of
+    the request that is being answered and its trace go with it.
 
     Args:
         url: where the service is, such as ``http://embedder:8080``.
@@ -157,13 +160,17 @@ class RemoteEmbedder:
             raise self._unavailable("answered with embeddings of another shape")
         return np.frombuffer(response.content, "<f4").reshape(expected)
 
-    def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+    def _request(self, method: str, path: str, *, headers: Mapping[str, str], content: bytes = b"") -> httpx.Response:
+        with tracing.span(f"embedder {method}", {"http.request.method": method}, kind=tracing.SpanKind.CLIENT):
+            return self._answer(method, path, {**headers, **_about_the_caller()}, content)
+
+    def _answer(self, method: str, path: str, headers: Mapping[str, str], content: bytes) -> httpx.Response:
         reason = ""
         for attempt in range(_ATTEMPTS):
             if attempt:
                 self._sleep(_FIRST_PAUSE_S * 2 ** (attempt - 1))
             try:
-                response = self._client.request(method, path, **arguments)
+                response = self._client.request(method, path, headers=headers, content=content)
             except httpx.TransportError as error:
                 reason = f"does not answer: {type(error).__name__}: {error}"
                 continue
@@ -174,3 +181,9 @@ class RemoteEmbedder:
 
     def _unavailable(self, reason: str) -> DependencyUnavailable:
         return DependencyUnavailable(f"the embedder at {self._url} {reason}"[:500], dependency="embedder")
+
+
+def _about_the_caller() -> dict[str, str]:
+    """The headers by which the server's log and spans are found together with the caller's."""
+    request_id = current().get("request_id")
+    return {**tracing.inject(), **({} if request_id is None else {REQUEST_ID_HEADER: request_id})}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +53,8 @@ class Capabilities:
     """What a backend can do; whatever is not declared here is refused, never imitated silently.
 
     ``joins_queries`` says that one call with many queries costs it less than as many calls, so that concurrent
-    searches are worth joining (see ``batching.py``).
+    searches are worth joining (see ``batching.py``). ``keeps_outside`` says that the backend is an
+    :class:`OutsideIndexes`, too.
     """
 
     metrics: tuple[str, ...]
@@ -62,6 +63,7 @@ class Capabilities:
     build_params: Mapping[str, ParamSpec]
     search_params: Mapping[str, ParamSpec]
     joins_queries: bool = False
+    keeps_outside: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,3 +155,45 @@ class Backend(Protocol):
         again. Raises DamagedArtifact.
         """
         ...
+
+
+class OutsideIndexes(Protocol):
+    """What a backend can do besides, that keeps its indexes on a server where other programs use them, too.
+
+    An index there has a ``place``, the server's own name for it. Two indexes with the same content may have the
+    same one. Everything but :meth:`is_outside` raises DependencyUnavailable, and DamagedArtifact for a place that
+    the server does not have or a folder that names none.
+    """
+
+    def is_outside(self, build_params: Params) -> bool:
+        """Whether an index built with these was built on the server."""
+        ...
+
+    def place(self, directory: Path) -> str:
+        """The place of the index that :meth:`Backend.build` described in ``directory``. Asks nobody."""
+        ...
+
+    def await_ready(self, place: str) -> None:
+        """Returns once the server has indexed all of it; at once where that is so already."""
+        ...
+
+    def publish(self, family: str, places: Mapping[str, str]) -> None:
+        """Gives each name in ``places`` to its place, all at once.
+
+        Names are ``family`` or begin with ``family.``; those of the family that are not in ``places`` go. What is
+        so already is left as it is.
+        """
+        ...
+
+    def retire(self, place: str) -> None:
+        """Removes the index from the server; nothing happens where it is gone."""
+        ...
+
+    def snapshot(self, place: str) -> str:
+        """Makes the server keep a copy of the index in a file of its own, and returns that file's name."""
+        ...
+
+
+def outside_indexes(backend: Backend) -> OutsideIndexes | None:
+    """``backend`` as an :class:`OutsideIndexes` where it declares to be one."""
+    return cast(OutsideIndexes, backend) if backend.capabilities.keeps_outside else None

@@ -75,4 +75,5 @@ def capabilities(location: str) -> Capabilities:
         updates_in_place=False,
         build_params={**_BUILD_PARAMS, "location": where},
         search_params=_SEARCH_PARAMS,
+        keeps_outside=location == "server",
     )

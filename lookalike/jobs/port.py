@@ -84,8 +84,10 @@ class Jobs(Protocol):
     """A queue whose jobs survive the process: each is a small document in the object store.
 
     Jobs of one gallery run one after the other, in the order of their submission; those of different galleries may
-    run at once. A job whose process died is failed with the code ``interrupted`` as soon as another process opens
-    the queue. Methods may be called from several threads.
+    run at once, and so may adding single images and whatever else runs. Methods may be called from several threads.
+
+    Where jobs run in the process that was asked for them, one whose process died is failed with the code
+    ``interrupted`` as soon as another opens the queue. Where workers run them, they outlive every process.
     """
 
     def submit(self, request: JobRequest) -> Job:
@@ -110,7 +112,8 @@ class Jobs(Protocol):
     def retry(self, job_id: str, params: Mapping[str, JsonValue] | None = None) -> Job:
         """Queues a failed or cancelled job again under its own id, with ``params`` in place of its own if given.
 
-        Raises JobNotFound, or WrongJobState for a job in any other state.
+        One that nobody works on any more, because its queue was lost, is queued again as it is. Raises JobNotFound,
+        or WrongJobState for a job in any other state.
         """
         ...
 
@@ -119,5 +122,9 @@ class Jobs(Protocol):
         ...
 
     def close(self) -> None:
-        """Stops what runs at its next report; that and what is queued fails as ``interrupted``, to be retried."""
+        """Ends what this process does for the queue.
+
+        Jobs that run in this process stop at their next report; they and those that wait for it fail as
+        ``interrupted``, to be retried. What workers do goes on.
+        """
         ...

@@ -1,7 +1,7 @@
 """Jobs as documents in the object store: ``jobs/<id>.json``."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from lookalike.catalog import documents, keys
@@ -16,20 +16,38 @@ _log = logging.getLogger(__name__)
 
 
 class JobDocument(Document):
-    """A job and the process that is to run it, or ran it."""
+    """A job and the process that is to run it, or ran it; for a queued one ``entry`` is its place in its lane."""
 
     owner: str
     job: Job
+    entry: str | None = None
 
 
 @dataclass(frozen=True)
 class JobRecords:
-    """The job documents of one store. The last writer wins: only a job's owner writes it while it has one."""
+    """The job documents of one store.
+
+    With :meth:`put` the last writer wins: for jobs that one process owns. Those that several may change at once are
+    changed with :meth:`change`.
+    """
 
     store: ObjectStore
 
     def put(self, document: JobDocument) -> None:
         self.store.put(keys.job(document.job.job_id), documents.encode(document))
+
+    def change(self, job_id: str, update: Callable[[JobDocument], JobDocument]) -> JobDocument:
+        """Reads, updates and writes as one step, again from the start where somebody else wrote in between.
+
+        Returns what is there now. Raises JobNotFound, or InvalidRequest for what can be no job_id.
+        """
+
+        def move(present: JobDocument | None) -> JobDocument:
+            if present is None:
+                raise JobNotFound(f"there is no job {job_id!r:.100}", job_id=job_id[:100])
+            return update(present)
+
+        return documents.change(self.store, JobDocument, keys.job(job_id), move)
 
     def get(self, job_id: str) -> JobDocument:
         """Raises JobNotFound, or InvalidRequest for what can be no job_id."""

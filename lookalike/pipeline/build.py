@@ -39,15 +39,9 @@ def build(
     An index with the same identity that exists already is returned as it is. ``records`` gives the gallery's
     records by image_id for backends that filter natively. Raises UnknownParameter or ParameterOutOfRange.
     """
-    checked = complete(backend.capabilities.build_params, params or {})
     with_records = records if backend.capabilities.filters_natively else None
-    identity = IndexIdentity(
-        gallery=embedding_set.gallery,
-        set_id=embedding_set.set_id,
-        backend=backend.name,
-        build_params=checked,
-        version_id=embedding_set.version_id if with_records else None,
-    )
+    identity = identity_of(embedding_set, backend, params, has_records=records is not None)
+    checked = identity.build_params
     present = indexes.find(embedding_set.gallery, identity.index_id)
     if present is not None:
         return present
@@ -89,6 +83,19 @@ def build(
         return manifest
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def identity_of(
+    embedding_set: EmbeddingSet, backend: Backend, params: Mapping[str, object] | None, *, has_records: bool
+) -> IndexIdentity:
+    """What the index that ``backend`` builds of the set is called. Raises UnknownParameter or ParameterOutOfRange."""
+    return IndexIdentity(
+        gallery=embedding_set.gallery,
+        set_id=embedding_set.set_id,
+        backend=backend.name,
+        build_params=complete(backend.capabilities.build_params, params or {}),
+        version_id=embedding_set.version_id if has_records and backend.capabilities.filters_natively else None,
+    )
 
 
 def _in_row_order(

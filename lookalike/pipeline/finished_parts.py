@@ -17,7 +17,7 @@ class FinishedParts:
 
     The latter are of a run that was interrupted, or of an earlier state of the gallery. ``items`` are those of
     all their rows, ``S48 [N]`` and sorted: the only thing here that grows with the gallery, 48 bytes an image.
-    ``failures`` are those of parts that the newest set does not use: its own are in the ledger by now.
+    ``failures`` are the images that a part left out.
     """
 
     sets: EmbeddingSets
@@ -75,6 +75,5 @@ def finished_parts(sets: EmbeddingSets, gallery: str, model_digest: str, newest:
     for identifier in ordered:
         manifest, items_N48 = sets.read_items(gallery, model_digest, identifier)
         items.append(items_N48)
-        if identifier not in in_set:
-            failures.extend(manifest.failures)
+        failures.extend(manifest.failures)
     return FinishedParts(sets, gallery, model_digest, tuple(ordered), sorted_items(items), tuple(failures))

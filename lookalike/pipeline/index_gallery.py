@@ -10,8 +10,9 @@ from lookalike.errors import IndexNotFound
 from lookalike.pipeline.build import build
 from lookalike.pipeline.compact import compact
 from lookalike.pipeline.embed import EmbedReport, embed, unopened
+from lookalike.pipeline.outside import await_ready, publish_live
 from lookalike.pipeline.progress import Progress, Report, silent
-from lookalike.pipeline.promote import Checks, follow_gallery, promote
+from lookalike.pipeline.promote import Checks, follow_gallery, promote, roll_back
 from lookalike.pipeline.workspace import Workspace
 from lookalike.types.models import ModelRef
 
@@ -89,15 +90,34 @@ def promote_indexes(
     manifests: Sequence[IndexManifest],
     *,
     checks: Checks | None = None,
+    replaces_default: bool = False,
 ) -> Live:
     """Makes the indexes live; images changed since they were built stay served through their additions.
 
-    ``checks`` None: those of the settings. Raises as :func:`lookalike.pipeline.promote.promote`.
+    Indexes on a server are waited for until it has indexed all of them (else DependencyUnavailable), and get their
+    names there once they are live.
+
+    ``checks`` None: those of the settings. ``replaces_default`` is that of
+    :meth:`lookalike.catalog.live.LivePointers.promote`. Raises as :func:`lookalike.pipeline.promote.promote`.
     """
-    live = promote(workspace, embedding_set, manifests, checks or Checks(workspace.min_parity, workspace.gate))
+    checks = checks or Checks(workspace.min_parity, workspace.gate)
+    await_ready(workspace, manifests)
+    live = promote(workspace, embedding_set, manifests, checks, replaces_default=replaces_default)
     followed = follow_gallery(workspace.galleries, workspace.sets, workspace.pointers, gallery)
     workspace.serving.refresh(gallery)
+    publish_live(workspace, gallery)
     return followed or live
+
+
+def roll_back_gallery(workspace: Workspace, gallery: str) -> Live:
+    """Serves what the last promotion replaced, here and on servers that keep indexes.
+
+    Raises GalleryNotFound, or NothingToRollBack.
+    """
+    live = roll_back(workspace.galleries, workspace.sets, workspace.pointers, gallery)
+    workspace.serving.refresh(gallery)
+    publish_live(workspace, gallery)
+    return live
 
 
 def built_indexes(

@@ -26,6 +26,7 @@ class JobKind(StrEnum):
     PROMOTE = "promote"
     ROLLBACK = "rollback"
     DELETE = "delete"
+    SNAPSHOT = "snapshot"
 
 
 class _Params(BaseModel):
@@ -138,6 +139,10 @@ class DeleteParams(_Params):
         return self
 
 
+class SnapshotParams(_Params):
+    """Nothing to choose: every live index that is on a server is saved there."""
+
+
 JobParams: TypeAlias = (
     IngestParams
     | AddParams
@@ -148,6 +153,7 @@ JobParams: TypeAlias = (
     | PromoteParams
     | RollbackParams
     | DeleteParams
+    | SnapshotParams
 )
 PARAMS: Mapping[JobKind, type[JobParams]] = {
     JobKind.INGEST: IngestParams,
@@ -159,6 +165,7 @@ PARAMS: Mapping[JobKind, type[JobParams]] = {
     JobKind.PROMOTE: PromoteParams,
     JobKind.ROLLBACK: RollbackParams,
     JobKind.DELETE: DeleteParams,
+    JobKind.SNAPSHOT: SnapshotParams,
 }
 
 

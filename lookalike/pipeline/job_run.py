@@ -23,12 +23,14 @@ from lookalike.pipeline.index_gallery import (
     embed_gallery,
     newest_set,
     promote_indexes,
+    roll_back_gallery,
 )
 from lookalike.pipeline.ingest import ingest
 from lookalike.pipeline.job_kinds import JobKind, JobParams
 from lookalike.pipeline.job_sources import check_source, job_source
+from lookalike.pipeline.outside import retire_gallery, snapshot_live
 from lookalike.pipeline.progress import Report
-from lookalike.pipeline.promote import Checks, roll_back
+from lookalike.pipeline.promote import Checks
 from lookalike.pipeline.workspace import Workspace
 
 Result = dict[str, JsonValue]
@@ -144,17 +146,20 @@ def _promote(workspace: Workspace, gallery: str, params: kinds.PromoteParams, re
 
 
 def _roll_back(workspace: Workspace, gallery: str, params: kinds.RollbackParams, report: Report) -> Result:
-    live = roll_back(workspace.galleries, workspace.sets, workspace.pointers, gallery)
-    workspace.serving.refresh(gallery)
-    return _live(live)
+    return _live(roll_back_gallery(workspace, gallery))
 
 
 def _delete(workspace: Workspace, gallery: str, params: kinds.DeleteParams, report: Report) -> Result:
     if params.everything:
+        retire_gallery(workspace, gallery)
         workspace.galleries.delete(gallery)
         workspace.serving.forget(gallery)
         return {"gallery": gallery}
     return {"deleted": delete_images(workspace, gallery, params.image_ids, params.filter)}
+
+
+def _snapshot(workspace: Workspace, gallery: str, params: kinds.SnapshotParams, report: Report) -> Result:
+    return snapshot_live(workspace, gallery)
 
 
 def _live(live: Live) -> Result:
@@ -173,5 +178,6 @@ _RUN: Mapping[JobKind, _Step] = {
         (JobKind.PROMOTE, _promote),
         (JobKind.ROLLBACK, _roll_back),
         (JobKind.DELETE, _delete),
+        (JobKind.SNAPSHOT, _snapshot),
     )
 }

@@ -1,6 +1,6 @@
 """index -> live: parity check, evaluation gate, one conditional write."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lookalike.catalog.embedding_sets import EmbeddingSet, EmbeddingSets
@@ -9,7 +9,7 @@ from lookalike.catalog.indexes import IndexManifest
 from lookalike.catalog.live import Live, LiveModel, LivePointers
 from lookalike.errors import GateFailed, InvalidRequest, LookalikeError, ParityFailed, PreconditionFailed
 from lookalike.pipeline.gate_rule import GateRule
-from lookalike.pipeline.promotion_gate import baseline_of, require_no_worse
+from lookalike.pipeline.promotion_gate import Comparison, baseline_of, compare_with_live, require_no_worse
 from lookalike.pipeline.workspace import Workspace
 
 _MAX_JUDGEMENTS = 10
@@ -19,12 +19,14 @@ _MAX_JUDGEMENTS = 10
 class Checks:
     """What stands before a promotion. ``gate`` None: no evaluation gate.
 
-    ``force`` promotes although a check fails; what it overrode is kept in the live pointer.
+    ``force`` promotes although a check fails; what it overrode is kept in the live pointer. ``judged`` is told what
+    the gate compared, each time that it does, before it refuses.
     """
 
     min_parity: float
     gate: GateRule | None = None
     force: bool = False
+    judged: Callable[[Sequence[Comparison]], None] = lambda comparisons: None
 
 
 def promote(
@@ -34,6 +36,7 @@ def promote(
     checks: Checks,
     *,
     make_default: bool = True,
+    replaces_default: bool = False,
 ) -> Live:
     """Makes ``manifests``, all built from ``embedding_set``, what the gallery serves under this model.
 
@@ -49,7 +52,7 @@ def promote(
     failed = [error for error in (parity_failure(manifests, checks.min_parity),) if error is not None]
     _refuse_unless_forced(failed, checks)
     for _ in range(_MAX_JUDGEMENTS):
-        judged, worse = _judge(workspace, gallery, entry, checks.gate)
+        judged, worse = _judge(workspace, gallery, entry, checks)
         _refuse_unless_forced(worse, checks)
         forced = tuple(error.message for error in [*failed, *worse])
 
@@ -63,6 +66,7 @@ def promote(
                 version_id=workspace.galleries.get(gallery).version_id,  # as it is after the gate took its time
                 entry=entry.model_copy(update={"forced": forced}),
                 make_default=make_default,
+                replaces_default=replaces_default,
                 check=still_so,
             )
         except _JudgedAnother:
@@ -132,14 +136,16 @@ def _entry(sets: EmbeddingSets, embedding_set: EmbeddingSet, manifests: Sequence
 
 
 def _judge(
-    workspace: Workspace, gallery: str, entry: LiveModel, rule: GateRule | None
+    workspace: Workspace, gallery: str, entry: LiveModel, checks: Checks
 ) -> tuple[LiveModel | None, list[LookalikeError]]:
     """What the gate compared ``entry`` with, and why it refuses, if it does."""
-    if rule is None:
+    if checks.gate is None:
         return None, []
     served = workspace.serving.refresh(gallery)
+    comparisons = list(compare_with_live(workspace, served, entry, checks.gate))
+    checks.judged(comparisons)
     try:
-        require_no_worse(workspace, served, entry, rule)
+        require_no_worse(entry, comparisons, checks.gate)
     except GateFailed as error:
         return baseline_of(served.live), [error]
     return baseline_of(served.live), []

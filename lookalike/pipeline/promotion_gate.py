@@ -3,7 +3,7 @@
 Shape suffixes: Q queries, K hits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,9 +41,9 @@ def baseline_of(live: Live | None) -> LiveModel | None:
     return None if live is None or live.default_model is None else live.models.get(live.default_model)
 
 
-def require_no_worse(workspace: Workspace, served: ServedGallery, candidate: LiveModel, rule: GateRule) -> None:
+def require_no_worse(candidate: LiveModel, comparisons: Iterable[Comparison], rule: GateRule) -> None:
     """Raises GateFailed, with the figures, when an index of ``candidate`` is worse than ``rule`` allows."""
-    for made in compare_with_live(workspace, served, candidate, rule):
+    for made in comparisons:
         if made.live - made.candidate > rule.max_drop:
             raise GateFailed(
                 f"precision@{rule.k} ({rule.level}) of {candidate.indexes[made.backend]} is {made.candidate:.3f}, of "

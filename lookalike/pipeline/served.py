@@ -1,5 +1,6 @@
 """What is live, opened for searching, and swapped when the pointer moves."""
 
+import logging
 import threading
 import time
 import weakref
@@ -15,7 +16,7 @@ from lookalike.catalog.indexes import Indexes, IndexManifest, TunedParams
 from lookalike.catalog.live import Live, LiveModel, LivePointers, live_model
 from lookalike.catalog.local_artifacts import LocalArtifacts, SetMatrix
 from lookalike.catalog.record_table import RecordTable
-from lookalike.errors import IndexNotFound
+from lookalike.errors import IndexNotFound, LookalikeError
 from lookalike.indexes.batching import BatchingIndex
 from lookalike.indexes.living import Embeddings, LivingIndex
 from lookalike.indexes.port import Backend
@@ -24,6 +25,8 @@ from lookalike.types.filters import Filter
 from lookalike.types.ids import as_keys
 
 _MAX_CACHED_FILTERS = 64
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -68,9 +71,14 @@ class ServedGallery:
         self._open_index = open_index
         self._opened: dict[tuple[str, str], ServedIndex] = {}
         self._lock = threading.Lock()
+        # One for each index: who waits for a server that is down must not keep the others waiting.
+        self._opening: dict[tuple[str, str], threading.Lock] = {}
 
     def index(self, model: str | None, backend: str) -> tuple[LiveModel, ServedIndex]:
-        """The index that answers for ``model`` and ``backend``. Raises IndexNotFound."""
+        """The index that answers for ``model`` and ``backend``.
+
+        Raises IndexNotFound, and what opening it raises, such as DependencyUnavailable: the next call tries again.
+        """
         entry = live_model(self.live, self.live.gallery, model)
         if backend not in entry.indexes:
             raise IndexNotFound(
@@ -84,6 +92,8 @@ class ServedGallery:
         opened = self._opened.get(pair)
         if opened is None:
             with self._lock:
+                lock = self._opening.setdefault(pair, threading.Lock())
+            with lock:
                 opened = self._opened.get(pair)
                 if opened is None:
                     opened = self._open_index(self.live, entry, backend)
@@ -191,7 +201,7 @@ class Serving:
             for model, backend in state[2].opened():
                 # What was in use is opened before the new state is: the swap costs no search its time.
                 if model in live.models and backend in live.models[model].indexes:
-                    served.index(model, backend)
+                    _open_early(served, model, backend)
         self._states[name] = (etag, self._clock(), served)
         return served
 
@@ -243,6 +253,14 @@ class Serving:
                     items.append(loaded.items_N48[rows])
         joined = SetMatrix(np.concatenate(embeddings), np.concatenate(items))
         return Embeddings(joined.embeddings_ND, joined.ids_N16)
+
+
+def _open_early(served: ServedGallery, model: str, backend: str) -> None:
+    """What cannot be opened is left to the searches of it: the others have their new state all the same."""
+    try:
+        served.index(model, backend)
+    except LookalikeError as error:
+        _log.warning("%s/%s/%s cannot be opened: %s", served.live.gallery, model, backend, error.message)
 
 
 def default_backend(entry: LiveModel, wanted: str | None, preferred: str) -> str:

@@ -13,6 +13,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from lookalike.errors import ObjectNotFound, PreconditionFailed
@@ -93,7 +94,9 @@ class LocalStore:
         try:
             if not path.is_file():
                 return None
-            return ObjectInfo(key, path.stat().st_size, self._etag_of(path))
+            status = path.stat()
+            modified_at = datetime.fromtimestamp(status.st_mtime, UTC)
+            return ObjectInfo(key, status.st_size, self._etag_of(path), modified_at)
         except (FileNotFoundError, NotADirectoryError):
             return None
 

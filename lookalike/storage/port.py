@@ -2,17 +2,22 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """``etag`` changes whenever the bytes do; nothing else may be read into it."""
+    """``etag`` changes whenever the bytes do; nothing else may be read into it.
+
+    ``modified_at`` is when the object was last written, by the store's clock, in UTC; None where the store can't say.
+    """
 
     key: str
     size_bytes: int
     etag: str
+    modified_at: datetime | None = None
 
 
 class ObjectStore(Protocol):

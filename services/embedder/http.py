@@ -5,12 +5,17 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.concurrency import run_in_threadpool
 
 from lookalike.embedding.port import Embedder
 from lookalike.embedding.remote import SHAPE_HEADER, RemoteModel
 from lookalike.errors import ErrorKind, InvalidRequest, LookalikeError, ModelNotFound, PreconditionFailed
+from lookalike.telemetry import declared
+from lookalike.telemetry.asgi import ObserveRequests
+from lookalike.telemetry.metrics import Recorder, exposed
+from lookalike.telemetry.stages import timed
 
 _STATUS = {
     ErrorKind.INVALID: 422,
@@ -30,12 +35,19 @@ def create_app(embedders: Iterable[Embedder]) -> FastAPI:
     Of several under one name ``If-Match`` chooses by digest; without it the last one answers.
     """
     served = tuple(embedders)
+    recorder = Recorder(declared.HTTP)
+    registry = exposed(recorder)
     app = FastAPI(title="Lookalike embedder", openapi_url="/openapi.json")
     app.add_exception_handler(LookalikeError, _problem)
+    app.add_middleware(ObserveRequests, recorder=recorder)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
+
+    @app.get("/metrics", response_class=PlainTextResponse)
+    def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/v1/models/{name}")
     async def describe(name: str, request: Request) -> RemoteModel:
@@ -47,7 +59,8 @@ def create_app(embedders: Iterable[Embedder]) -> FastAPI:
         embedder = _matching(served, name, request.headers.get("if-match"))
         shape = _checked_shape(request, embedder)
         images_NHWC = np.frombuffer(await _body(request, math.prod(shape)), np.uint8).reshape(shape)
-        embeddings_ND = await run_in_threadpool(embedder.embed, images_NHWC)
+        with timed("embed"):
+            embeddings_ND = await run_in_threadpool(embedder.embed, images_NHWC)
         return Response(
             np.ascontiguousarray(embeddings_ND, "<f4").tobytes(),
             media_type="application/octet-stream",

@@ -5,6 +5,7 @@ from socket import socket
 
 from lookalike.bootstrap import wire, wire_jobs
 from lookalike.settings import Settings, load
+from lookalike.telemetry.process import observed
 from services.gateway.app import create_app
 from services.gateway.server import listen, serve
 
@@ -13,20 +14,21 @@ __all__ = ["listen", "run"]
 
 def run(settings: Settings, listening: socket, ready: Callable[[str], None]) -> None:
     """Serves on ``listening`` until it is told to stop; ``ready`` gets the address when it is reached."""
-    workspace = wire(settings)
-    options = settings.gateway
-    try:
-        app = create_app(
-            workspace,
-            wire_jobs(settings, workspace),
-            max_body_bytes=options.max_upload_bytes,
-            threads=options.threads,
-            source_folders=settings.jobs.source_folders,
-            open_at_start=True,
-        )
-        serve(app, listening, ready)
-    finally:
-        workspace.close()
+    with observed(settings, "gateway"):
+        workspace = wire(settings)
+        options = settings.gateway
+        try:
+            app = create_app(
+                workspace,
+                wire_jobs(settings, workspace),
+                max_body_bytes=options.max_upload_bytes,
+                threads=options.threads,
+                source_folders=settings.jobs.source_folders,
+                open_at_start=True,
+            )
+            serve(app, listening, ready)
+        finally:
+            workspace.close()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The gateway: ``create_app`` makes the whole HTTP API over a workspace. No torch is imported here."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -10,10 +10,11 @@ from fastapi import FastAPI
 from lookalike import __version__
 from lookalike.jobs.port import Jobs
 from lookalike.pipeline.workspace import Workspace
+from lookalike.telemetry.asgi import ObserveRequests
 from services.gateway import docs_page, problem, schemas, web_page
 from services.gateway.body_limit import BodyLimit
 from services.gateway.headers import BrowserRules
-from services.gateway.metrics import CountRequests, Metrics
+from services.gateway.metrics import Metrics
 from services.gateway.readiness import Opener
 from services.gateway.routes import evaluations, galleries, health, images, jobs, models, search
 from services.gateway.state import Gateway
@@ -33,6 +34,7 @@ def create_app(
     threads: int = 40,
     source_folders: Sequence[Path] = (),
     open_at_start: bool = False,
+    queue_depths: Callable[[], Mapping[str, int]] = dict,
 ) -> FastAPI:
     """The ASGI application.
 
@@ -43,9 +45,10 @@ def create_app(
         threads: requests that are worked on at once; others wait.
         source_folders: folders of this machine from which clients may ingest.
         open_at_start: opens what is live in the background, so that the first search finds it open.
+        queue_depths: how many tasks wait in each queue, for the metrics; none without workers.
     """
-    metrics, opener = Metrics(workspace, queue), Opener(workspace)
-    workspace.serving.on_joined = metrics.joined.observe
+    metrics, opener = Metrics(workspace, queue, queue_depths), Opener(workspace)
+    workspace.serving.on_joined = metrics.joined
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -70,7 +73,7 @@ def create_app(
     # The last that is added is the first that a request meets.
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes)
     app.add_middleware(BrowserRules)
-    app.add_middleware(CountRequests, metrics=metrics)
+    app.add_middleware(ObserveRequests, recorder=metrics.recorder)
     # Searches first: routes are tried in this order.
     for routes in (search, health, models, galleries, images, evaluations, jobs):
         app.include_router(routes.router)

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from lookalike.errors import ErrorKind, LookalikeError
+from lookalike.telemetry.asgi import REQUEST_ID_HEADER
+from lookalike.telemetry.context import bound
 
 STATUS = {
     ErrorKind.INVALID: 422,
@@ -102,8 +104,13 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> ProblemResponse:
-        _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return problem(500, "internal", "an error of ours; the server's log has it")
+        # Outside of every middleware: the id is no longer bound, and no header is added on the way out.
+        request_id = str(request.state.request_id)
+        with bound(request_id=request_id):
+            _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        made = problem(500, "internal", "an error of ours; the server's log has it", request_id=request_id)
+        made.headers[REQUEST_ID_HEADER] = request_id
+        return made
 
 
 def _text(text: str) -> str:

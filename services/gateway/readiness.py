@@ -7,11 +7,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from lookalike.errors import LookalikeError
+from lookalike.errors import ErrorKind, LookalikeError
 from lookalike.pipeline.backends import describe_backends
 from lookalike.pipeline.workspace import Workspace
 
 STOP_S = 5.0  # at the end of the process
+RETRY_S = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ class Readiness(BaseModel):
     """``ready`` while the store answers. What is live is opened in the background: ``opening`` until that is done.
 
     ``problems`` are what could not be opened, by ``gallery/model/backend`` or by model; searches of it fail, others
-    work.
+    work. What may pass, such as a server that is down, is tried again, and is no problem once it has been opened.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -43,13 +44,19 @@ class Readiness(BaseModel):
 
 
 class Opener:
-    """Opens every live index and the default models' embedders in a thread, so that the first search finds them."""
+    """Opens every live index and the default models' embedders in a thread, so that the first search finds them.
 
-    def __init__(self, workspace: Workspace) -> None:
+    As long as something could not be opened that may be there later, all of it is tried again every ``retry_s``
+    seconds.
+    """
+
+    def __init__(self, workspace: Workspace, retry_s: float = RETRY_S) -> None:
         self._workspace = workspace
+        self._retry_s = retry_s
         self._stopped = threading.Event()
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
+        self._found: dict[str, LookalikeError] = {}
         self.problems: dict[str, str] = {}
 
     @property
@@ -58,7 +65,7 @@ class Opener:
 
     def start(self) -> None:
         """Returns at once."""
-        self._thread = threading.Thread(target=self._open_all, name="opener", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="opener", daemon=True)
         self._thread.start()
 
     def wait(self, timeout_s: float) -> bool:
@@ -71,11 +78,26 @@ class Opener:
         if self._thread is not None:
             self._thread.join(STOP_S)
 
-    def _open_all(self) -> None:
+    def _run(self) -> None:
         try:
-            self._try("store", self._open_galleries)
+            self._open_all()
         finally:
             self._done.set()
+        while any(error.kind is ErrorKind.UNAVAILABLE for error in self._found.values()):
+            if self._stopped.wait(self._retry_s):
+                return
+            self._open_all()
+
+    def _open_all(self) -> None:
+        former, self._found = self._found, {}
+        self._try("store", self._open_galleries)
+        self.problems = {what: error.message for what, error in self._found.items()}
+        for what, error in self._found.items():
+            if what not in former:
+                # A damaged index, a server that is down: named in /readyz, and said again to whoever asks for it.
+                _log.warning("%s cannot be opened: %s", what, error.message)
+        for what in former.keys() - self._found.keys():
+            _log.info("%s is open", what)
 
     def _open_galleries(self) -> None:
         models = set()
@@ -101,9 +123,7 @@ class Opener:
         try:
             step()
         except LookalikeError as error:
-            # A damaged index or a missing library: named in /readyz, and said again to whoever asks for it.
-            _log.warning("%s cannot be opened: %s", what, error.message)
-            self.problems[what] = error.message
+            self._found[what] = error
 
 
 def readiness(workspace: Workspace, opener: Opener) -> Readiness:

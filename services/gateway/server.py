@@ -30,7 +30,10 @@ def url_of(listening: socket.socket) -> str:
 
 def serve(app: FastAPI, listening: socket.socket, ready: Callable[[str], None]) -> None:
     """Serves until SIGINT or SIGTERM; ``ready`` is told the address once requests are answered."""
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=FINISH_S)
+    # Its log goes where that of the whole process does; requests have lines of our own.
+    config = uvicorn.Config(
+        app, log_config=None, log_level="warning", access_log=False, timeout_graceful_shutdown=FINISH_S
+    )
     try:
         _Server(config, lambda: ready(url_of(listening))).run(sockets=[listening])
     except KeyboardInterrupt:  # uvicorn has stopped already and passes the signal on

@@ -62,6 +62,29 @@ def _qdrant_local() -> Backend:
     return _qdrant("qdrant_server", "QdrantServerBackend", QdrantClient(":memory:"))
 
 
+@cache  # a server for the whole session; its thread ends with the process
+def _qdrant_rest_double() -> Backend:
+    from doubles.qdrant_rest import QdrantDouble
+
+    double = QdrantDouble()
+    double.start()
+    return _qdrant("qdrant_server", "QdrantServerBackend", double.url)
+
+
+@cache
+def _qdrant_grpc_double() -> Backend:
+    from doubles.qdrant_grpc import QdrantGrpcDouble
+    from doubles.qdrant_rest import QdrantDouble
+
+    from lookalike.indexes.qdrant_server_options import ServerOptions
+
+    double = QdrantDouble()
+    double.start()
+    grpc_double = QdrantGrpcDouble(double.points)
+    grpc_double.start()
+    return _qdrant("qdrant_server", "QdrantServerBackend", double.url, ServerOptions(grpc_port=grpc_double.port))
+
+
 def _qdrant_server() -> Backend:
     url = os.environ.get("QDRANT_URL")
     if not url:
@@ -98,6 +121,8 @@ def _cases() -> Iterator[Case]:
     codes = {"rescore": False, "oversampling": 1.0}
     yield native("qdrant-edge-codes", edge, {"quantization": "scalar"}, codes, 12_000, 0.8, 0.05)
     yield native("qdrant-local", _qdrant_local, num_embeddings=600, is_artifact=False)
+    yield native("qdrant-rest-test-double", _qdrant_rest_double, num_embeddings=600, is_artifact=False)
+    yield native("qdrant-grpc-test-double", _qdrant_grpc_double, num_embeddings=600, is_artifact=False)
     yield native("qdrant-server", _qdrant_server, recall_floor=0.95, is_artifact=False)
 
 

@@ -1,22 +1,101 @@
 """What every object store promises (lookalike/storage/port.py)."""
 
 import multiprocessing
+import os
 import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from if_match_proxy import IfMatchProxy
+from minio import Minio
+from real_servers import ACCESS_KEY, SECRET_KEY, SwiftServer
 
 from lookalike.errors import InvalidRequest, ObjectNotFound, PreconditionFailed
 from lookalike.storage.keys import check_key
 from lookalike.storage.local import LocalStore
 from lookalike.storage.port import ObjectStore
+from lookalike.storage.s3 import S3Store
+from lookalike.storage.s3_bucket import S3Bucket, S3Server
+
+BUCKET = "lookalike-contract"
 
 
-@pytest.fixture(params=["local"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
-    return LocalStore(tmp_path / "store")
+@dataclass(frozen=True)
+class Address:
+    """Where a store is: what another process needs to open the same one. Each test has another folder or prefix."""
+
+    folder: Path | None = None
+    server: S3Server | None = None
+    prefix: str = ""
+    conditional: str = "auto"
+
+    def open(self) -> ObjectStore:
+        if self.server is None:
+            assert self.folder is not None
+            return LocalStore(self.folder)
+        means = cast(Literal["auto", "native", "claims"], self.conditional)
+        return S3Store(S3Bucket(self.server, BUCKET, self.prefix), conditional=means)
+
+    def times(self, of_files: int, of_requests: int) -> int:
+        """How often a test repeats something: a request to Swift takes 20 ms, and a conditional write several."""
+        return of_files if self.server is None else of_requests
+
+
+def _bucket_at(server: S3Server) -> S3Server:
+    client = Minio(
+        server.endpoint.partition("//")[2],
+        server.access_key,
+        server.secret_key,
+        secure=server.endpoint.startswith("https"),
+    )
+    if not client.bucket_exists(BUCKET):
+        client.make_bucket(BUCKET)
+    return server
+
+
+@pytest.fixture(scope="session")
+def swift(swift_server: SwiftServer) -> S3Server:
+    return _bucket_at(S3Server(swift_server.url, "us-east-1", ACCESS_KEY, SECRET_KEY))
+
+
+@pytest.fixture(scope="session")
+def swift_with_if_match(swift_server: SwiftServer) -> Iterator[S3Server]:
+    proxy = IfMatchProxy(swift_server.port)
+    proxy.start()
+    yield _bucket_at(S3Server(f"http://127.0.0.1:{proxy.port}", "us-east-1", ACCESS_KEY, SECRET_KEY))
+    proxy.stop()
+
+
+@pytest.fixture(scope="session")
+def minio() -> S3Server:
+    url = os.environ.get("MINIO_URL")
+    if url is None:
+        pytest.skip("real MinIO: runs where MINIO_URL, MINIO_ACCESS_KEY and MINIO_SECRET_KEY name a server")
+    return _bucket_at(S3Server(url, None, os.environ["MINIO_ACCESS_KEY"], os.environ["MINIO_SECRET_KEY"]))
+
+
+@pytest.fixture(params=["local", "swift", "swift_with_if_match", "minio"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> Address:
+    if request.param == "local":
+        return Address(folder=tmp_path / "store")
+    server = request.getfixturevalue(request.param)
+    # Two that ask the server what it can do, and one that is told.
+    means = "auto" if request.param != "swift" else "claims"
+    return Address(server=server, prefix=f"{uuid.uuid4().hex}/", conditional=means)
+
+
+@pytest.fixture
+def store(address: Address) -> Iterator[ObjectStore]:
+    opened = address.open()
+    yield opened
+    if isinstance(opened, S3Store):
+        opened.close()
 
 
 def test_an_object_is_read_as_it_was_written(store: ObjectStore) -> None:
@@ -113,8 +192,8 @@ def test_of_many_conditional_writers_one_wins(store: ObjectStore) -> None:
     assert store.get("pointer") == won[0]
 
 
-def _count_up(root: Path, times: int) -> None:
-    store = LocalStore(root)
+def _count_up(address: Address, times: int) -> None:
+    store = address.open()
     done = 0
     while done < times:
         data, etag = store.get_with_etag("counter")
@@ -125,24 +204,25 @@ def _count_up(root: Path, times: int) -> None:
         done += 1
 
 
-def test_processes_that_count_together_lose_no_step(tmp_path: Path) -> None:
-    LocalStore(tmp_path).put("counter", b"0")
+def test_processes_that_count_together_lose_no_step(address: Address, store: ObjectStore) -> None:
+    store.put("counter", b"0")
+    times = address.times(40, 5)
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_count_up, args=(tmp_path, 40)) for _ in range(3)]
+    processes = [context.Process(target=_count_up, args=(address, times)) for _ in range(3)]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
-    assert LocalStore(tmp_path).get("counter") == b"120"
+    assert store.get("counter") == b"%d" % (3 * times)
 
 
-def test_a_reader_never_sees_half_an_object(store: ObjectStore) -> None:
+def test_a_reader_never_sees_half_an_object(address: Address, store: ObjectStore) -> None:
     size = 3_000_000
     store.put("k", b"a" * size)
     stop = threading.Event()
 
     def replace() -> None:
-        for letter in (b"b", b"a") * 20:
+        for letter in (b"b", b"a") * address.times(20, 4):
             store.put("k", letter * size)
         stop.set()
 
@@ -153,6 +233,55 @@ def test_a_reader_never_sees_half_an_object(store: ObjectStore) -> None:
         assert len(data) == size
         assert len(set(data)) == 1
     writer.join()
+
+
+def test_what_was_written_conditionally_is_like_any_other(store: ObjectStore, tmp_path: Path) -> None:
+    etag = store.put_if("a/pointer", b"1", etag=None)
+    etag = store.put_if("a/pointer", b"two", etag=etag)
+    store.put("a/b", b"")
+    info = store.head("a/pointer")
+    assert info is not None
+    assert (info.size_bytes, info.etag) == (3, etag)
+    store.fetch_file("a/pointer", tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == store.get("a/pointer") == b"two"
+    assert [(found.key, found.size_bytes) for found in store.list("")] == [("a/b", 0), ("a/pointer", 3)]
+    store.delete("a/pointer")
+    assert store.head("a/pointer") is None
+    again = store.put_if("a/pointer", b"1", etag=None)
+    with pytest.raises(PreconditionFailed):
+        store.put_if("a/pointer", b"2", etag=etag)
+    assert store.get_with_etag("a/pointer") == (b"1", again)
+
+
+def test_a_written_object_says_when(store: ObjectStore) -> None:
+    store.put("a", b"1")
+    info = store.head("a")
+    assert info is not None
+    assert info.modified_at is not None
+    assert info.modified_at.tzinfo is not None
+    (listed,) = store.list("")
+    assert listed.modified_at is not None
+    assert abs((listed.modified_at - info.modified_at).total_seconds()) < 2
+
+
+def test_keys_are_any_text_and_come_in_the_order_of_strings(store: ObjectStore) -> None:
+    keys = [
+        "a b",
+        "a+b",
+        "a%20b",
+        "A",
+        "caf\u00e9",
+        "cafe\u0301",
+        "\u65e5\u672c/\u5199\u771f",
+        "\U0001f41f",
+        "\ufb01",
+        "x&y=?#'<>",
+    ]
+    for key in keys:
+        store.put(key, key.encode())
+    assert [info.key for info in store.list("")] == sorted(keys)
+    assert [store.get(key).decode() for key in keys] == keys
+    assert [info.key for info in store.list("caf\u00e9")] == ["caf\u00e9"]
 
 
 @pytest.mark.parametrize("key", ["", "/a", "a/", "a//b", "../a", "a/../b", "./a", "a\\b", "a\nb", "x" * 901])

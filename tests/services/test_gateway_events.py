@@ -9,6 +9,7 @@ from gateway_store import at
 
 from lookalike.jobs.inline import InlineJobs
 from lookalike.jobs.port import JobRequest
+from lookalike.jobs.rates import JobRates
 from lookalike.pipeline.progress import Report
 from services.gateway.app import create_app
 from services.gateway.routes.jobs import job_stream
@@ -30,7 +31,7 @@ def test_many_streams_and_few_threads(tmp_path: Path) -> None:
 
     async def follow(begun: asyncio.Semaphore) -> list[str]:
         told = []
-        async for event in job_stream(jobs, jobs.get(job.job_id)):
+        async for event in job_stream(jobs, jobs.get(job.job_id), JobRates()):
             if not told:
                 begun.release()
             told.append(event)

@@ -11,10 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from lookalike.errors import InvalidCursor
 from lookalike.jobs.ledger import Failure
-from lookalike.jobs.port import Job, Jobs, JobState, JobSummary
-from lookalike.pipeline.job_kinds import JobKind, job_kind, retry_params
+from lookalike.jobs.port import Job, Jobs, JobState
+from lookalike.jobs.rates import JobRates
+from lookalike.pipeline.job_kinds import JobKind
 from lookalike.pipeline.job_run import job_failures
 from services.gateway.cursor import make_cursor, read_cursor
+from services.gateway.job_answers import JobAnswer, JobSummaryAnswer, paced
 from services.gateway.json_body import StrictRoute
 from services.gateway.state import App
 
@@ -26,7 +28,7 @@ _EVENT = {
     "required": ["event", "data"],
     "properties": {
         "event": {"const": "job"},
-        "data": {"type": "string", "contentMediaType": "application/json", "description": "a JobSummary as JSON"},
+        "data": {"type": "string", "contentMediaType": "application/json", "description": "a JobSummaryAnswer as JSON"},
     },
 }
 
@@ -42,7 +44,10 @@ class NewJob(BaseModel):
 
 
 class Retry(BaseModel):
-    """``retry_failed`` also tries again what is in the failure ledger (kinds ingest, add and embed)."""
+    """``retry_failed`` also tries again what is in the failure ledger (kinds ingest, add and embed).
+
+    With it a job that succeeded may be retried too: its failed images are then a job of their own.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -57,33 +62,33 @@ class FailurePage(BaseModel):
 
 
 @router.post("", status_code=202)
-def start_job(new: NewJob, app: App, response: Response) -> Job:
+def start_job(new: NewJob, app: App, response: Response) -> JobAnswer:
     """Queues a job. Jobs of one gallery run one after the other."""
     job = app.submit(new.kind, new.gallery, {**new.params})
     response.headers["Location"] = f"/v1/jobs/{job.job_id}"
-    return job
+    return paced(app.rates, job)
 
 
-@router.get("", response_model=list[JobSummary])
+@router.get("", response_model=list[JobSummaryAnswer])
 def list_jobs(
     app: App,
     gallery: str | None = None,
     state: JobState | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
-) -> list[Job]:
+) -> list[JobAnswer]:
     """Newest first, without their parameters."""
     found = [
         job
         for job in app.jobs.list()
         if (gallery is None or job.gallery == gallery) and (state is None or job.state is state)
     ]
-    return found[:limit]
+    return [paced(app.rates, job) for job in found[:limit]]
 
 
 @router.get("/{job_id}")
-def get_job(job_id: str, app: App) -> Job:
-    """State, stage and counts of one job."""
-    return app.jobs.get(job_id)
+def get_job(job_id: str, app: App) -> JobAnswer:
+    """State, stage, counts and pace of one job."""
+    return paced(app.rates, app.jobs.get(job_id))
 
 
 @router.get(
@@ -95,26 +100,26 @@ async def job_events(job_id: str, app: App) -> StreamingResponse:
     """Server-sent events: the job at once, at every change, and when it has ended; then the stream ends."""
     first = await anyio.to_thread.run_sync(app.jobs.get, job_id)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(job_stream(app.jobs, first), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(job_stream(app.jobs, first, app.rates), media_type="text/event-stream", headers=headers)
 
 
-async def job_stream(jobs: Jobs, job: Job) -> AsyncIterator[str]:
+async def job_stream(jobs: Jobs, job: Job, rates: JobRates) -> AsyncIterator[str]:
     """Looks every quarter of a second, in a thread that is held no longer than that takes."""
     silent_s = 0.0
-    yield _event(job)
+    yield _event(paced(rates, job))
     while not job.state.has_ended:
         await anyio.sleep(LOOK_EVERY_S)
         silent_s += LOOK_EVERY_S
         before, job = job, await anyio.to_thread.run_sync(jobs.get, job.job_id)
         if job != before:
             silent_s = 0.0
-            yield _event(job)
+            yield _event(paced(rates, job))
         elif silent_s >= KEEP_ALIVE_S:
             silent_s = 0.0
             yield ": still there\n\n"
 
 
-def _event(job: Job) -> str:
+def _event(job: JobAnswer) -> str:
     return f"event: job\ndata: {job.model_dump_json(exclude={'params'})}\n\n"
 
 
@@ -135,14 +140,12 @@ def failures(
 
 
 @router.post("/{job_id}/cancel", status_code=202)
-def cancel(job_id: str, app: App) -> Job:
+def cancel(job_id: str, app: App) -> JobAnswer:
     """Ends a queued job at once, a running one at its next report of progress."""
-    return app.jobs.cancel(job_id)
+    return paced(app.rates, app.jobs.cancel(job_id))
 
 
 @router.post("/{job_id}/retry", status_code=202)
-def retry(job_id: str, app: App, how: Retry | None = None) -> Job:
+def retry(job_id: str, app: App, how: Retry | None = None) -> JobAnswer:
     """Queues a failed or cancelled job again; what it had done is not done again."""
-    job = app.jobs.get(job_id)
-    retry_failed = how is not None and how.retry_failed
-    return app.jobs.retry(job_id, retry_params(job_kind(job.kind), job.params, retry_failed=retry_failed))
+    return paced(app.rates, app.retry(job_id, retry_failed=how is not None and how.retry_failed))

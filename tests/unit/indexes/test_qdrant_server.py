@@ -17,6 +17,7 @@ from lookalike.indexes.params import complete
 from lookalike.indexes.port import BuildInput
 from lookalike.indexes.qdrant_edge import QdrantEdgeBackend
 from lookalike.indexes.qdrant_server import QdrantServerBackend
+from lookalike.indexes.qdrant_server_options import ServerOptions
 from lookalike.settings import load
 from lookalike.types.ids import image_id, pack_ids
 from lookalike.types.images import ImageRecord
@@ -143,7 +144,7 @@ def test_a_server_that_refuses_is_unavailable_and_no_secret_is_told(
     url, said = answering
     said.append((status, None))
     with pytest.raises(DependencyUnavailable, match=str(status)) as refused:
-        build(QdrantServerBackend(url, api_key="s3cret-key"), tmp_path / "one")
+        build(QdrantServerBackend(url, ServerOptions(api_key="s3cret-key")), tmp_path / "one")
     assert said[1][1] == "s3cret-key"
     assert "s3cret" not in f"{refused.value} {refused.value.details} {refused.value.__cause__}"
     assert not list((tmp_path / "one").iterdir())

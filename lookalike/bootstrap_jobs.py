@@ -1,0 +1,76 @@
+"""Settings -> the queue of jobs, and the processes that work for it."""
+
+import logging
+import threading
+from collections.abc import Sequence
+from functools import partial
+
+from lookalike.errors import InvalidRequest
+from lookalike.jobs.celery_queue import CeleryBroker, make_app, run_worker
+from lookalike.jobs.dispatch import Dispatch
+from lookalike.jobs.forgetting import forget_ended
+from lookalike.jobs.keeper import Keeper
+from lookalike.jobs.lanes import Lanes
+from lookalike.jobs.queued import QueuedJobs
+from lookalike.jobs.records import JobRecords
+from lookalike.jobs.redis_turns import RedisTurns
+from lookalike.jobs.runner import Runner
+from lookalike.jobs.steps import Queue
+from lookalike.pipeline.job_run import run_job
+from lookalike.pipeline.job_steps import JobSteps
+from lookalike.pipeline.part_plan import Plans
+from lookalike.pipeline.workspace import Workspace
+from lookalike.settings import Settings
+from lookalike.settings_sources import variable
+
+_log = logging.getLogger(__name__)
+
+
+def queued_jobs(settings: Settings, workspace: Workspace) -> QueuedJobs:
+    """Jobs that workers of other processes do. Raises InvalidRequest where the settings name no queue."""
+    url = _url(settings)
+    turns = RedisTurns(url)
+    broker = CeleryBroker(make_app(url, visibility_s=settings.queue.visibility_s))
+
+    def close() -> None:
+        turns.close()
+        broker.close()
+
+    return QueuedJobs(workspace.store, _steps(settings, workspace), Dispatch(broker, turns), close=close)
+
+
+def work(settings: Settings, workspace: Workspace, queues: Sequence[Queue], *, threads: int) -> None:
+    """Does the units of ``queues`` until SIGTERM or Ctrl-C, and looks after forgotten jobs meanwhile.
+
+    Raises InvalidRequest where the settings name no queue.
+    """
+    url, said = _url(settings), settings.queue
+    app = make_app(url, visibility_s=said.visibility_s)
+    turns, steps = RedisTurns(url), _steps(settings, workspace)
+    dispatch = Dispatch(CeleryBroker(app), turns)
+    jobs = QueuedJobs(workspace.store, steps, dispatch)
+    records, lanes = JobRecords(workspace.store), Lanes(workspace.store)
+    runner = Runner(
+        records, lanes, steps, dispatch, turns, jobs.submit, limit_s=said.unit_limit_s, lease_s=said.lease_s
+    )
+    forget = partial(forget_ended, records, Plans(workspace.store).forget)
+    keeper = Keeper(records, lanes, steps, dispatch, turns, forget)
+    stopped = threading.Event()
+    looking = threading.Thread(target=keeper.run, args=(stopped, said.look_every_s), name="keeper", daemon=True)
+    looking.start()
+    try:
+        run_worker(app, runner, queues, threads=threads, retries=said.retries)
+    finally:
+        stopped.set()
+        turns.close()
+
+
+def _steps(settings: Settings, workspace: Workspace) -> JobSteps:
+    run = partial(run_job, workspace, source_folders=settings.jobs.source_folders)
+    return JobSteps(workspace, run, part_images=settings.queue.part_images)
+
+
+def _url(settings: Settings) -> str:
+    if settings.queue.url is None:
+        raise InvalidRequest(f"no queue is set up: {variable('queue.url')} names its Redis")
+    return settings.queue.url.get_secret_value()

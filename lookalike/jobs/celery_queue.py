@@ -1,0 +1,150 @@
+"""The queues on Celery: messages to workers, and the worker that receives them.
+
+Celery carries messages and nothing else. A message is acknowledged after its unit is done (so one of a killed worker
+comes back), a worker takes one at a time, and no result is kept: results are in the store.
+"""
+
+import logging
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from lookalike.errors import DependencyUnavailable, MissingExtra
+from lookalike.jobs.dispatch import Message
+from lookalike.jobs.runner import Runner, TryLater
+from lookalike.jobs.steps import Queue, Unit
+from lookalike.telemetry import tasks
+
+try:
+    from celery import Celery
+    from celery.apps.worker import Worker
+    from kombu.exceptions import OperationalError
+except ImportError as error:
+    raise MissingExtra("celery", "queue") from error
+
+_TASK = "lookalike.unit"
+_URGENT, _USUAL = 0, 5  # priorities of Celery's Redis transport: the lower number is served first
+_PRIORITIES = list(range(10))
+_MAX_DELAY_S = 60.0
+
+_log = logging.getLogger(__name__)
+
+
+def make_app(url: str, *, visibility_s: float, timeout_s: float = 5.0) -> Any:
+    """A Celery application over the Redis at ``url``.
+
+    ``visibility_s`` is after how long the message of a worker that died is given to another.
+    """
+    app = Celery("lookalike", broker=url)
+    app.conf.update(
+        accept_content=["json"],
+        broker_connection_max_retries=None,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={
+            "visibility_timeout": visibility_s,
+            "priority_steps": _PRIORITIES,
+            "queue_order_strategy": "priority",
+            "socket_timeout": timeout_s,
+            "socket_connect_timeout": timeout_s,
+        },
+        task_acks_late=True,
+        task_default_queue=Queue.INDEX.value,
+        task_ignore_result=True,
+        task_serializer="json",
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_enable_remote_control=False,
+        worker_hijack_root_logger=False,
+        worker_prefetch_multiplier=1,
+        worker_redirect_stdouts=False,
+        worker_send_task_events=False,
+    )
+    return app
+
+
+class CeleryBroker:
+    """A :class:`lookalike.jobs.dispatch.Broker`."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    def send(self, message: Message) -> None:
+        unit = message.unit
+        said = {
+            "job_id": message.job_id,
+            "attempt": message.attempt,
+            "unit": unit.name,
+            "urgent": unit.urgent,
+            "message_format": message.format,
+        }
+        try:
+            with tasks.enqueueing(unit.queue.value, _kind(unit.name), job_id=message.job_id) as headers:
+                self._app.send_task(
+                    _TASK,
+                    kwargs={**said, "headers": headers},
+                    queue=unit.queue.value,
+                    priority=_URGENT if unit.urgent else _USUAL,
+                    retry=False,
+                )
+        except OperationalError as error:
+            reason = type(error.__cause__ or error).__name__
+            raise DependencyUnavailable(
+                f"the queue does not answer: {reason}", dependency="queue", reason=reason
+            ) from error
+
+    def close(self) -> None:
+        self._app.close()
+
+
+def run_worker(app: Any, runner: Runner, queues: Sequence[Queue], *, threads: int, retries: int) -> None:
+    """Works until SIGTERM or Ctrl-C; what has begun then is finished first.
+
+    One process whose tasks run in ``threads`` threads: nothing forks after a model was loaded. A unit that could not
+    reach a server is tried again after one second, then two, four and so on to a minute, each time with jitter;
+    after ``retries`` times its job fails.
+    """
+    register(app, runner, retries=retries)
+    worker = Worker(
+        app=app,
+        pool="threads",
+        concurrency=threads,
+        queues=[queue.value for queue in queues],
+        loglevel=logging.WARNING,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        quiet=True,
+    )
+    worker.start()
+
+
+def register(app: Any, runner: Runner, *, retries: int) -> None:
+    """Makes ``runner`` do what the messages of ``app`` say."""
+
+    @app.task(bind=True, name=_TASK, acks_late=True, max_retries=None, ignore_result=True)  # type: ignore[untyped-decorator]
+    def work(
+        task: Any,
+        *,
+        job_id: str,
+        attempt: int,
+        unit: str,
+        urgent: bool,
+        message_format: int,
+        headers: dict[str, str],
+        tries: int = 0,
+    ) -> None:
+        queue = Queue(task.request.delivery_info["routing_key"])
+        message = Message(job_id, attempt, Unit(unit, queue, urgent), message_format)
+        try:
+            with tasks.working(queue.value, _kind(unit), headers, job_id=job_id, part_id=unit):
+                runner.work(message, last_try=tries >= retries)
+        except TryLater as later:
+            _log.warning("%s of job %s is tried again later: %s", unit, job_id, later)
+            tasks.retried(queue.value)
+            again = {**task.request.kwargs, "tries": tries + later.counts}
+            delay_s = min(_MAX_DELAY_S, 2.0**tries) * random.uniform(0.5, 1.0)  # noqa: S311 jitter, no secret
+            raise task.retry(kwargs=again, countdown=delay_s) from None
+
+
+def _kind(unit: str) -> str:
+    """A unit's name without its numbers: what metrics and traces call it."""
+    return unit.partition("-")[0]

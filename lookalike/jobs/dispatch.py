@@ -1,0 +1,83 @@
+"""Units of jobs -> messages, each at most once as far as anybody knows."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from lookalike.errors import DependencyUnavailable
+from lookalike.jobs.port import Job
+from lookalike.jobs.steps import Unit
+from lookalike.jobs.turns import Turns
+
+FORMAT = 1  # of messages and plans: a worker leaves those of a newer one to newer workers
+_SENT_S = 30.0  # how long a mark lasts when its process dies before the message is sent
+_MARKED_S = 6 * 3600.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a worker gets: which unit of which attempt of which job."""
+
+    job_id: str
+    attempt: int
+    unit: Unit
+    format: int = FORMAT
+
+
+class Broker(Protocol):
+    """Carries messages to the workers of their queues."""
+
+    def send(self, message: Message) -> None:
+        """Raises DependencyUnavailable when nobody takes it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Dispatch:
+    """Sends what is not on its way already, and nobody is at."""
+
+    broker: Broker
+    turns: Turns
+
+    def send(self, job: Job, units: Iterable[Unit]) -> int:
+        """How many messages were sent. Raises DependencyUnavailable: then some may have been."""
+        wanted = {turn_of(job, unit.name): unit for unit in units}
+        at_work = self.turns.known(wanted)
+        sent = 0
+        for turn, unit in wanted.items():
+            mark = mark_of(turn)
+            if turn in at_work or not self.turns.mark(mark, seconds=_SENT_S):
+                continue
+            try:
+                self.broker.send(Message(job.job_id, job.attempt, unit))
+            except DependencyUnavailable:
+                self.turns.unmark(mark)
+                raise
+            self.turns.extend(mark, seconds=_MARKED_S)
+            sent += 1
+        return sent
+
+    def try_send(self, job: Job, units: Iterable[Unit]) -> None:
+        """As :meth:`send`; while the queue is away nothing is sent, and the keeper will."""
+        try:
+            self.send(job, units)
+        except DependencyUnavailable as error:
+            _log.warning("job %s waits for the queue: %s", job.job_id, error.message)
+
+    def is_lost(self, job: Job, units: Iterable[Unit]) -> bool:
+        """Whether none of ``units`` is on its way or at work."""
+        turns = [turn_of(job, unit.name) for unit in units]
+        return not self.turns.known([*turns, *map(mark_of, turns)])
+
+
+def turn_of(job: Job, unit: str) -> str:
+    """The name of the turn of whoever is at this unit."""
+    return f"turn:{job.job_id}:{job.attempt}:{unit}"
+
+
+def mark_of(turn: str) -> str:
+    """The name of the mark that a message for it is on its way."""
+    return f"sent:{turn}"

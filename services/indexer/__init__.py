@@ -1,0 +1,1 @@
+"""The worker that ingests, builds, compares and promotes."""
