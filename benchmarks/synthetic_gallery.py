@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lookalike.bootstrap import wire
+from lookalike.catalog import documents, keys
 from lookalike.catalog.embedding_sets import PART_IMAGES, EmbeddingSet, Part, SetPart, pack_items, part_id
 from lookalike.catalog.indexes import IndexManifest
 from lookalike.pipeline.index_gallery import build_indexes, promote_indexes
@@ -16,11 +17,26 @@ from lookalike.pipeline.workspace import Workspace
 from lookalike.settings import load
 from lookalike.types.ids import image_id, sha256_hex
 from lookalike.types.images import ImageRecord, Labels
+from lookalike.types.models import ModelManifest, ResizePolicy
 
 GALLERY = "synthetic"
 MODEL = "synthetic@1"
-_MODEL_DIGEST = sha256_hex(b"drawn embeddings, no model")
 _LABELS = 30
+
+
+def manifest(dimension: int) -> ModelManifest:
+    """The model under which the embeddings are; it has no archive, so that nothing can be embedded with it."""
+    return ModelManifest(
+        name=MODEL.partition("@")[0],
+        version=1,
+        dimension=dimension,
+        input_size=1,
+        resize_policy=ResizePolicy.SQUASH,
+        digest=sha256_hex(b"drawn embeddings, no model"),
+    )
+
+
+_MODEL_DIGEST = manifest(1).embedding_digest
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -68,6 +84,7 @@ def make(folder: Path, num_images: int, dimension: int, backends: Sequence[str])
     """Gallery, embedding set and indexes below ``folder``, promoted."""
     at = workspace(folder)
     try:
+        at.store.put(keys.model_manifest(manifest(dimension).name, 1), documents.encode(manifest(dimension)))
         at.galleries.create(GALLERY)
         version = at.galleries.replace(at.galleries.version(GALLERY), records(num_images))
         parts, all_records = [], at.galleries.records(version)

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network
+from typing import TYPE_CHECKING
 
 from lookalike.catalog.embedding_sets import EmbeddingSets
 from lookalike.catalog.galleries import Galleries
@@ -15,6 +16,7 @@ from lookalike.embedding.named import NamedEmbedder
 from lookalike.embedding.port import Embedder
 from lookalike.errors import DependencyUnavailable
 from lookalike.evaluation.labels import Level
+from lookalike.galleries.s3_prefix import BucketObjects
 from lookalike.images.limits import ImageLimits
 from lookalike.indexes import registry
 from lookalike.indexes.port import Backend
@@ -23,12 +25,17 @@ from lookalike.jobs.inline import InlineJobs
 from lookalike.jobs.ledger import Ledger
 from lookalike.jobs.port import Jobs
 from lookalike.pipeline.gate_rule import GateRule
+from lookalike.pipeline.retention import Retention
 from lookalike.pipeline.search import QueryParts
 from lookalike.pipeline.served import Serving
 from lookalike.pipeline.workspace import Workspace
-from lookalike.settings import QdrantSettings, Settings
+from lookalike.settings import QdrantSettings, Settings, StorageSettings
 from lookalike.storage.local import LocalStore
+from lookalike.storage.port import ObjectStore
 from lookalike.types.models import ModelManifest, ModelRef
+
+if TYPE_CHECKING:
+    from lookalike.storage.s3_bucket import S3Server
 
 
 class LoadedEmbedders:
@@ -102,10 +109,12 @@ class LoadedEmbedders:
 
 def wire(settings: Settings) -> Workspace:
     """The ports of this process. Opens nothing that a command might not need."""
-    store = LocalStore(settings.storage.folder)
+    store, close_store = _store(settings.storage)
     sets, galleries, indexes = EmbeddingSets(store), Galleries(store), Indexes(store)
     pointers, models = LivePointers(store), Models(store)
-    artifacts = LocalArtifacts(settings.storage.cache.absolute(), store, sets)
+    artifacts = LocalArtifacts(
+        settings.storage.cache.absolute(), store, sets, max_bytes=settings.storage.cache_max_bytes
+    )
     limits = ImageLimits(settings.images.max_bytes, settings.images.max_pixels)
     embedders = LoadedEmbedders(settings, models, artifacts)
     backend = _backends(settings)
@@ -115,6 +124,7 @@ def wire(settings: Settings) -> Workspace:
     def close() -> None:
         serving.close()
         embedders.close()
+        close_store()
 
     return Workspace(
         store=store,
@@ -135,7 +145,41 @@ def wire(settings: Settings) -> Workspace:
         query=QueryParts(embedder=embedders, fetch=fetch, limits=limits, preferred_backend=settings.search.backend),
         min_parity=settings.build.min_parity,
         gate=gate_rule(settings) if settings.gate.enabled else None,
+        retention=Retention(settings.collect.keep_s, settings.collect.keep_former),
         close=close,
+    )
+
+
+def _store(said: StorageSettings) -> tuple[ObjectStore, Callable[[], None]]:
+    """The bucket that the settings name, else the folder; and what closes it."""
+    if said.url is None:
+        return LocalStore(said.folder), lambda: None
+    from lookalike.storage.s3 import S3Store
+    from lookalike.storage.s3_bucket import S3Bucket, parse_url
+
+    store = S3Store(S3Bucket(s3_server(said), *parse_url(said.url)), conditional=said.s3_conditional)
+    return store, store.close
+
+
+def open_bucket(settings: Settings, name: str) -> BucketObjects:
+    """The S3 bucket ``name``, to ingest from, on the server and with the keys of the store."""
+    from lookalike.storage.s3_bucket import S3Bucket
+    from lookalike.storage.s3_objects import S3Objects
+
+    return S3Objects(S3Bucket(s3_server(settings.storage), name))
+
+
+def s3_server(said: StorageSettings) -> "S3Server":
+    """The S3 server of the settings."""
+    from lookalike.storage.s3_bucket import S3Server
+
+    secret = said.s3_secret_key
+    return S3Server(
+        endpoint=said.s3_endpoint.rstrip("/"),
+        region=said.s3_region,
+        access_key=said.s3_access_key,
+        secret_key=None if secret is None else secret.get_secret_value(),
+        timeout_s=said.s3_timeout_s,
     )
 
 

@@ -269,6 +269,13 @@ class MissingExtra(LookalikeError):
         super().__init__(f"{library} is not installed: pip install 'lookalike[{extra}]'", library=library, extra=extra)
 
 
+class DiskFull(LookalikeError):
+    """This machine's disk has no room for a copy that is needed here, and nothing of ours that could go."""
+
+    code = "disk_full"
+    kind = ErrorKind.UNAVAILABLE
+
+
 class DependencyUnavailable(LookalikeError):
     """A server that this request needs (Qdrant, S3, the embedder) does not answer."""
 

@@ -45,11 +45,44 @@ class _Group(BaseModel):
 class StorageSettings(_Group):
     """Where everything is kept."""
 
+    url: str | None = Field(
+        default=None, description="`s3://bucket` or `s3://bucket/prefix` of an object store; a local folder if not set"
+    )
     folder: Path = Field(default=Path("var/store"), description="folder of the local object store")
     cache: Path = Field(
         default=Path("var/cache"), description="folder of this machine's copies of indexes; may be deleted"
     )
+    cache_max_bytes: int | None = Field(
+        default=None,
+        ge=1,
+        description="most that copies of embeddings and indexes may take, in bytes; any number if not set",
+    )
     runs: Path = Field(default=Path("var/runs"), description="folder in which training runs get folders of their own")
+    s3_endpoint: str = Field(
+        default="https://s3.amazonaws.com",
+        pattern=r"^https?://[A-Za-z0-9._\-\[\]:]+/?$",
+        description="URL of the S3 server, without a path: `http://minio:9000`",
+    )
+    s3_region: str | None = Field(default=None, description="its region; the server is asked if not set")
+    s3_access_key: str | None = Field(
+        default=None, description="access key; if not set, that of AWS's variables, credentials file or machine role"
+    )
+    s3_secret_key: SecretStr | None = Field(default=None, description="secret key")
+    s3_conditional: Literal["auto", "native", "claims"] = Field(
+        default="auto", description="how one of two writers wins: by If-Match, by claims, or as the server can"
+    )
+    s3_timeout_s: float = Field(
+        default=30.0, gt=0, le=600, description="how long a request is tried again before an error, in seconds"
+    )
+
+    @model_validator(mode="after")
+    def _s3_is_whole(self) -> "StorageSettings":
+        """What would be found out at the first request is refused at once."""
+        if self.url is not None and re.match(r"^s3://[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9](/|$)", self.url) is None:
+            raise ValueError("url is s3://bucket or s3://bucket/prefix")
+        if (self.s3_access_key is None) != (self.s3_secret_key is None):
+            raise ValueError("s3_access_key and s3_secret_key belong together")
+        return self
 
 
 class ImageSettings(_Group):
@@ -122,6 +155,17 @@ class GateSettings(_Group):
     num_queries: int = Field(default=1000, ge=1, description="images that the gate asks for, a seeded sample")
 
 
+class CollectSettings(_Group):
+    """How long what nothing refers to is kept, and with it how long a promotion can be rolled back."""
+
+    keep_s: float = Field(
+        default=7 * 24 * 3600, ge=3600, description="how long garbage and former live states are kept, in seconds"
+    )
+    keep_former: int = Field(
+        default=5, ge=0, le=5, description="former live states of a gallery that are kept at most, for rollback"
+    )
+
+
 class QdrantSettings(_Group):
     """The Qdrant server; without a URL its engine runs in process.
 
@@ -132,7 +176,7 @@ class QdrantSettings(_Group):
     api_key: SecretStr | None = Field(default=None, description="its API key")
     prefer_grpc: bool = Field(default=False, description="upload and search by gRPC instead of REST")
     grpc_port: int = Field(default=6334, ge=1, le=65535, description="port of gRPC, on the host of the URL")
-    timeout_s: int = Field(default=10, ge=1, le=600, description="longest wait for one search, in seconds")
+    timeout_s: int = Field(default=10, ge=1, le=600, description="longest wait for one request of a search, in seconds")
     build_timeout_s: int = Field(
         default=60, ge=1, le=3600, description="longest wait for one request of a build, in seconds"
     )
@@ -181,6 +225,9 @@ class JobSettings(_Group):
     threads: int = Field(default=2, ge=1, le=64, description="jobs that run at once, each of another gallery")
     source_folders: Listed[Path] = Field(
         default=(), description="folders of the server from which clients may ingest; none by default"
+    )
+    source_buckets: Listed[str] = Field(
+        default=(), description="S3 buckets from which clients may ingest; none by default"
     )
 
 
@@ -236,6 +283,7 @@ class Settings(_Group):
     search: SearchSettings = SearchSettings()
     build: BuildSettings = BuildSettings()
     gate: GateSettings = GateSettings()
+    collect: CollectSettings = CollectSettings()
     qdrant: QdrantSettings = QdrantSettings()
     urls: UrlSettings = UrlSettings()
     gateway: GatewaySettings = GatewaySettings()

@@ -18,9 +18,12 @@ _REFUSAL = b"<?xml version='1.0'?><Error><Code>PreconditionFailed</Code><Message
 
 
 class IfMatchProxy:
-    """Listens on ``port`` and speaks to the server on ``target_port``."""
+    """Listens on ``port`` and speaks to the server on ``target_port``.
 
-    def __init__(self, target_port: int) -> None:
+    One that is ``forgetful`` passes over all conditions on writes, as servers do that do not know them.
+    """
+
+    def __init__(self, target_port: int, *, forgetful: bool = False) -> None:
         target = f"127.0.0.1:{target_port}"
         client = Minio(target, ACCESS_KEY, SECRET_KEY, secure=False)
         lock = threading.Lock()
@@ -39,6 +42,8 @@ class IfMatchProxy:
 
             def _write(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length", "0")))
+                if forgetful:
+                    del self.headers["if-match"], self.headers["if-none-match"]
                 with lock:
                     wanted = self.headers.get("if-match")
                     if self.command == "PUT" and wanted is not None and wanted != self._etag():

@@ -1,6 +1,7 @@
-"""Writes settings.md and cli.md beside this file from the code: ``make docs``. A test says when they are old."""
+"""Writes settings.md, cli.md and metrics.md beside this file from the code: ``make docs``. A test says when they are
+old."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import typer
 from lookalike import settings_sources
 from lookalike.cli.app import app
 from lookalike.settings import explain
+from lookalike.telemetry import declared
 
 _HERE = Path(__file__).parent
 _NOTE = "<!-- Written by docs/reference/generate.py (`make docs`): change the code, not this page. -->"
@@ -72,6 +74,38 @@ is the ordinary end).
 {parts}"""
 
 
+def metrics_page() -> str:
+    """Every metric with its type, labels and meaning, by who shows it."""
+    parts = "\n".join(f"## {title}\n{where}\n\n{_metrics(metrics)}" for title, where, metrics in _METRICS)
+    return f"""{_NOTE}
+# Metrics
+
+In Prometheus's format: `GET /metrics` of the gateway and of the embedder, and the port `telemetry.metrics_port` of a
+worker. [How to observe](../how-to/observe.md) shows how to set them up and what to look at. Beside these, every
+process has the usual `process_*` and `python_*`.
+
+{parts}"""
+
+
+_METRICS = (
+    ("Requests", "Of the gateway and the embedder.", declared.HTTP),
+    ("Searches", "Of the gateway.", declared.SEARCH),
+    ("State", "Of the gateway, read from the store and the queue at each scrape.", declared.STATE),
+    ("The straight path", "Of every process.", declared.PATH),
+    ("Store", "Of every process.", declared.STORE),
+    ("Queue", "Of the gateway, which enqueues, and of workers.", declared.QUEUE),
+    ("Cache", "Of every process.", declared.CACHE),
+)
+
+
+def _metrics(metrics: Iterable[declared.Metric]) -> str:
+    rows = "\n".join(
+        f"| `{metric.exposed}` | {metric.kind} | {', '.join(f'`{label}`' for label in metric.labels)} | {metric.help} |"
+        for metric in metrics
+    )
+    return f"| metric | type | labels | meaning |\n|---|---|---|---|\n{rows}\n"
+
+
 def commands() -> Iterator[tuple[str, Any]]:
     """Every command by its full name, in the order of the help."""
 
@@ -118,3 +152,4 @@ def _value(value: object) -> str:
 if __name__ == "__main__":
     (_HERE / "settings.md").write_text(settings_page(), encoding="utf-8")
     (_HERE / "cli.md").write_text(cli_page(), encoding="utf-8")
+    (_HERE / "metrics.md").write_text(metrics_page(), encoding="utf-8")

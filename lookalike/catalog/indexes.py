@@ -6,7 +6,7 @@ from pydantic import Field
 
 from lookalike.catalog import documents, keys
 from lookalike.catalog.documents import Document
-from lookalike.errors import IndexNotFound, ObjectNotFound
+from lookalike.errors import IndexNotFound, ObjectNotFound, PreconditionFailed
 from lookalike.storage.port import ObjectStore
 
 ParamValue = str | int | float | bool
@@ -91,6 +91,18 @@ class Indexes:
 
     def put(self, manifest: IndexManifest) -> None:
         self._store.put(keys.index_manifest(manifest.gallery, manifest.index_id), documents.encode(manifest))
+
+    def touch(self, manifest: IndexManifest) -> None:
+        """Writes the manifest of an index that is taken up again once more: collection goes by its age.
+
+        Raises IndexNotFound where it is gone.
+        """
+        key = keys.index_manifest(manifest.gallery, manifest.index_id)
+        try:
+            data, etag = self._store.get_with_etag(key)
+            self._store.put_if(key, data, etag=etag)
+        except (ObjectNotFound, PreconditionFailed):
+            raise IndexNotFound(f"there is no index {manifest.index_id} any more", index=manifest.index_id) from None
 
     def list(self, gallery: str) -> Iterator[IndexManifest]:
         """All complete indexes of ``gallery``."""

@@ -19,7 +19,7 @@ from lookalike.catalog.embedding_sets import EmbeddingSet, NewestSet, PartManife
 from lookalike.catalog.galleries import GalleryPointer, GalleryVersion
 from lookalike.catalog.indexes import IndexManifest
 from lookalike.catalog.live import Live
-from lookalike.errors import GalleryNotFound
+from lookalike.errors import DamagedArtifact, GalleryNotFound
 from lookalike.storage.port import ObjectInfo, ObjectStore
 
 
@@ -60,17 +60,25 @@ class References:
         if kind is not Kind.IMAGE:
             return name in self.names[kind]
         wanted = np.frombuffer(bytes.fromhex(name), "S32")
-        return bool(np.isin(wanted, self.images).item())
+        position = int(np.searchsorted(self.images, wanted)[0])
+        return position < self.images.size and bool(self.images[position] == wanted[0])
 
     def still_hold(self, store: ObjectStore) -> bool:
         """Whether no pointer has moved since."""
         return all(_etag(store, key) == etag for key, etag in self.pointers.items())
 
 
-def references(store: ObjectStore, gallery: str, cutoff: datetime) -> References:
-    """What is kept now; what was written after ``cutoff`` is young. Raises GalleryNotFound.
+def is_young(info: ObjectInfo, cutoff: datetime) -> bool:
+    """Whether it was written after ``cutoff``, or nobody knows when."""
+    return info.modified_at is None or info.modified_at > cutoff
 
-    Reads every set and every record part that is kept: 32 bytes in memory for each image.
+
+def references(store: ObjectStore, gallery: str, cutoff: datetime) -> References:
+    """What is kept now; what was written after ``cutoff`` is young.
+
+    Reads every set and every record part that is kept: 32 bytes in memory for each image. Raises GalleryNotFound, and
+    DamagedArtifact when something that is referred to is missing: what that needs cannot be known, so nothing is
+    garbage.
     """
     folder = keys.gallery_folder(gallery)
     models = {info.key.split("/")[3] for info in store.list(f"{folder}embeddings/")}
@@ -85,27 +93,28 @@ def references(store: ObjectStore, gallery: str, cutoff: datetime) -> References
         entries = [*live.models.values(), *(one.entry for one in live.former if one.entry is not None)]
 
     indexes = {index_id for entry in entries for index_id in entry.indexes.values()}
-    indexes |= {_owner(info) for info in store.list(f"{folder}indexes/") if _is(info, "index.json") and _young(info, cutoff)}
+    indexes |= {
+        _owner(info) for info in store.list(f"{folder}indexes/") if _is(info, "index.json") and is_young(info, cutoff)
+    }
     set_ids = {identifier for entry in entries for identifier in (entry.base, entry.newest)}
     for index_id in indexes:
-        manifest = documents.read_or_none(store, IndexManifest, keys.index_manifest(gallery, index_id))
-        set_ids |= set() if manifest is None else {manifest.set_id}
+        set_ids.add(_referred(store, IndexManifest, keys.index_manifest(gallery, index_id)).set_id)
     for model in models:
         newest = documents.read_or_none(store, NewestSet, keys.newest_set(gallery, model))
         set_ids |= set() if newest is None else {newest.set_id}
-    stored = [(info, documents.read_or_none(store, EmbeddingSet, info.key)) for info in store.list(f"{folder}sets/")]
-    sets = {_stem(info): (info, made) for info, made in stored if made is not None}
-    by_model = sorted(sets, key=lambda name: sets[name][1].model_digest)
-    for _, same in groupby(by_model, key=lambda name: sets[name][1].model_digest):
-        set_ids |= _until_lately([sets[name][0] for name in same], cutoff)
-    kept_sets = [sets[name][1] for name in set_ids if name in sets]
+    set_ids |= _sets_until_lately(store, f"{folder}sets/", cutoff)
+    kept_sets = [_referred(store, EmbeddingSet, keys.embedding_set(gallery, name)) for name in set_ids]
 
     parts = {f"{made.model_digest[:16]}/{part.part_id}" for made in kept_sets for part in made.parts}
-    parts |= {_part(info) for info in store.list(f"{folder}embeddings/") if _is(info, "part.json") and _young(info, cutoff)}
+    parts |= {
+        _part(info) for info in store.list(f"{folder}embeddings/") if _is(info, "part.json") and is_young(info, cutoff)
+    }
     lately = _until_lately(list(store.list(f"{folder}versions/")), cutoff)
     lately |= {present.version_id} if live is None else {present.version_id, live.version_id}
     versions = lately | {made.version_id for made in kept_sets}
-    record_parts = {name: _record_parts(store, gallery, name) for name in versions}
+    record_parts = {
+        name: _referred(store, GalleryVersion, keys.gallery_version(gallery, name)).parts for name in versions
+    }
     digests = {part.digest for name in versions for part in record_parts[name]}
     shown = {part.digest: part for name in lately for part in record_parts[name]}
     return References(
@@ -133,5 +142,108 @@ def find_garbage(store: ObjectStore, gallery: str, kept: References, cutoff: dat
     yield from _documents(store, f"{folder}versions/", Kind.VERSION, kept, cutoff)
     for prefix, kind in ((f"{folder}records/", Kind.RECORDS), (f"{folder}images/", Kind.IMAGE)):
         for info in store.list(prefix):
-            if not _young(info, cutoff) and not kept.keeps(kind, _stem(info)):
+            if not is_young(info, cutoff) and not kept.keeps(kind, _stem(info)):
                 yield Garbage(kind, _stem(info), None, (info,))
+
+
+def _folders(store: ObjectStore, prefix: str, kind: Kind, kept: References, cutoff: datetime) -> Iterator[Garbage]:
+    """Garbage below ``prefix`` that is a folder with a manifest, or was to become one."""
+    for folder, inside in groupby(store.list(prefix), key=lambda info: info.key.rpartition("/")[0] + "/"):
+        objects = {info.key.removeprefix(folder): info for info in inside}
+        manifest = objects.get(_MANIFESTS[kind])
+        name = folder.removeprefix(prefix).replace("/parts/", "/").rstrip("/")
+        if "newest.json" in objects:
+            continue
+        old = tuple(info for info in objects.values() if info is not manifest and not is_young(info, cutoff))
+        if manifest is None:
+            leftover = old
+        elif not kept.keeps(kind, name):
+            if not is_young(manifest, cutoff):
+                yield Garbage(kind, name, manifest, tuple(info for info in objects.values() if info is not manifest))
+            continue
+        else:
+            named = _named(store, kind, manifest) if len(objects) > _LEAST_OBJECTS else objects.keys()
+            leftover = tuple(info for info in old if info.key.removeprefix(folder) not in named)
+        if leftover:
+            yield Garbage(kind, name, None, leftover)
+
+
+_MANIFESTS = {Kind.INDEX: "index.json", Kind.PART: "part.json"}
+_LEAST_OBJECTS = 3  # a part's manifest, embeddings and items: with no more there is nothing left over
+
+
+def _named(store: ObjectStore, kind: Kind, manifest: ObjectInfo) -> set[str]:
+    """The files that belong to a finished index or part."""
+    if kind is Kind.INDEX:
+        index = documents.read(store, IndexManifest, manifest.key)
+        return {"index.json", "tuned.json", *(file.name for file in index.files)}
+    part = documents.read(store, PartManifest, manifest.key)
+    return {"part.json", part.embeddings_file, part.items_file}
+
+
+def _documents(store: ObjectStore, prefix: str, kind: Kind, kept: References, cutoff: datetime) -> Iterator[Garbage]:
+    for info in store.list(prefix):
+        if not is_young(info, cutoff) and not kept.keeps(kind, _stem(info)):
+            yield Garbage(kind, _stem(info), info)
+
+
+def _referred(store: ObjectStore, kind: type[documents.D], key: str) -> documents.D:
+    """The document that something names. Raises DamagedArtifact where it is missing."""
+    found = documents.read_or_none(store, kind, key)
+    if found is None:
+        raise DamagedArtifact(f"{key} is missing, so nothing can be collected", key=key)
+    return found
+
+
+def _sets_until_lately(store: ObjectStore, folder: str, cutoff: datetime) -> set[str]:
+    """Of each model the sets that were its newest until lately."""
+    of_model: dict[str, list[ObjectInfo]] = {}
+    for info in store.list(folder):
+        made = documents.read_or_none(store, EmbeddingSet, info.key)
+        if made is not None:
+            of_model.setdefault(made.model_digest, []).append(info)
+    return {name for infos in of_model.values() for name in _until_lately(infos, cutoff)}
+
+
+def _images(store: ObjectStore, gallery: str, parts: Iterable[records.RecordPart]) -> NDArray[np.bytes_]:
+    found = [
+        b"".join(bytes.fromhex(record.sha256) for record in records.read_part(store, gallery, part)) for part in parts
+    ]
+    return np.unique(np.frombuffer(b"".join(found), "S32"))
+
+
+def _until_lately(infos: Iterable[ObjectInfo], cutoff: datetime) -> set[str]:
+    """Those that are young or whose successor is: each was the present one until the next was written."""
+    ordered = sorted(infos, key=lambda info: info.modified_at or _NEVER)
+    following = [*ordered[1:], None]
+    return {
+        _stem(info)
+        for info, successor in zip(ordered, following, strict=True)
+        if is_young(info, cutoff) or (successor is not None and is_young(successor, cutoff))
+    }
+
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+def _etag(store: ObjectStore, key: str) -> str | None:
+    info = store.head(key)
+    return None if info is None else info.etag
+
+
+def _is(info: ObjectInfo, name: str) -> bool:
+    return info.key.endswith(f"/{name}")
+
+
+def _stem(info: ObjectInfo) -> str:
+    return info.key.rpartition("/")[2].partition(".")[0]
+
+
+def _owner(info: ObjectInfo) -> str:
+    return info.key.split("/")[-2]
+
+
+def _part(info: ObjectInfo) -> str:
+    """``galleries/<gallery>/embeddings/<model>/parts/<part_id>/part.json`` -> ``<model>/<part_id>``."""
+    pieces = info.key.split("/")
+    return f"{pieces[3]}/{pieces[5]}"

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pydantic import ValidationError
 
 from lookalike.catalog import keys
+from lookalike.catalog.content import put_content
 from lookalike.catalog.documents import Document
 from lookalike.errors import DamagedArtifact
 from lookalike.storage.port import ObjectStore
@@ -49,9 +50,7 @@ def write_parts(store: ObjectStore, gallery: str, records: Iterable[ImageRecord]
 def _write_part(store: ObjectStore, gallery: str, records: list[ImageRecord]) -> RecordPart:
     data = b"".join(record.model_dump_json(exclude_defaults=True).encode() + b"\n" for record in records)
     digest = hashlib.sha256(data).hexdigest()
-    key = keys.record_part(gallery, digest)
-    if store.head(key) is None:
-        store.put(key, data)
+    put_content(store, keys.record_part(gallery, digest), data)
     return RecordPart(digest=digest, num_images=len(records), first_key=records[0].key, last_key=records[-1].key)
 
 

@@ -5,7 +5,18 @@ from typing import Annotated
 import typer
 
 from lookalike import __version__
-from lookalike.cli import galleries, indexing, jobs, json_option, models, querying, running, training, working
+from lookalike.cli import (
+    galleries,
+    indexing,
+    jobs,
+    json_option,
+    models,
+    querying,
+    reembedding,
+    running,
+    training,
+    working,
+)
 from lookalike.cli.output import OUTPUT
 
 app = typer.Typer(
@@ -32,6 +43,6 @@ def _main(
     OUTPUT.as_json = OUTPUT.as_json or as_json
 
 
-for module in (running, galleries, indexing, querying, models, training, jobs, working):
+for module in (running, galleries, indexing, reembedding, querying, models, training, jobs, working):
     module.register(app)
 json_option.add_to_all(app)

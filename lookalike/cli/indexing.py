@@ -13,7 +13,7 @@ from lookalike.cli.session import workspace
 from lookalike.errors import InvalidRequest
 from lookalike.evaluation.labels import Level
 from lookalike.pipeline.backends import installed
-from lookalike.pipeline.gate_rule import GateRule
+from lookalike.pipeline.gate_rule import chosen_rule
 from lookalike.pipeline.index_gallery import (
     build_indexes,
     built_indexes,
@@ -126,17 +126,14 @@ def promote(
 ) -> None:
     """Makes the built indexes live, if they agree with exact search and are no worse than what is live."""
     settings = load()
-    rule = None
-    if settings.gate.enabled if gate is None else gate:
-        usual = gate_rule(settings)
-        rule = GateRule(
-            level=gate_level or usual.level,
-            k=gate_k or usual.k,
-            max_drop=usual.max_drop if max_drop is None else max_drop,
-            num_queries=gate_queries or usual.num_queries,
-        )
-    elif any(option is not None for option in (gate_level, gate_k, gate_queries, max_drop)):
-        raise InvalidRequest("options of the gate were given, but it is switched off")
+    rule = chosen_rule(
+        gate_rule(settings),
+        enabled=settings.gate.enabled if gate is None else gate,
+        level=gate_level,
+        k=gate_k,
+        max_drop=max_drop,
+        num_queries=gate_queries,
+    )
     checks = Checks(settings.build.min_parity if min_parity is None else min_parity, rule, force)
     with workspace() as at:
         embedding_set = newest_set(at, gallery, chosen(model))

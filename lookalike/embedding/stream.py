@@ -23,6 +23,10 @@ from lookalike.embedding.port import Embedder
 from lookalike.errors import ErrorKind, LookalikeError
 from lookalike.images.limits import ImageLimits
 from lookalike.images.prepare import prepare
+from lookalike.telemetry.context import carried
+from lookalike.telemetry.declared import IMAGES_DECODED
+from lookalike.telemetry.metrics import PROCESS
+from lookalike.telemetry.stages import timed
 
 T = TypeVar("T")
 
@@ -76,7 +80,7 @@ def embed_stream(
         try:
             while True:
                 while len(pending) <= num_workers and (batch := tuple(islice(source, embedder.batch_size))):
-                    pending.append(pool.submit(work.run, batch))
+                    pending.append(pool.submit(carried(work.run), batch))
                 if not pending:
                     return
                 yield from pending.popleft().result()
@@ -102,17 +106,21 @@ class _Work(Generic[T]):
             if self.stopped.is_set():
                 return []
             try:
-                data = self.read(item)
-                images_NHWC[num_good] = prepare(
-                    data, size=manifest.input_size, policy=manifest.resize_policy, limits=self.limits
-                )
+                with timed("read"):
+                    data = self.read(item)
+                with timed("decode"):
+                    images_NHWC[num_good] = prepare(
+                        data, size=manifest.input_size, policy=manifest.resize_policy, limits=self.limits
+                    )
             except LookalikeError as error:
                 if error.kind is ErrorKind.UNAVAILABLE:
                     raise
                 errors[position] = error
             else:
                 num_good += 1
-        embeddings_ND = self.embedder.embed(images_NHWC[:num_good])
+        PROCESS.count(IMAGES_DECODED, num_good)
+        with timed("embed"):
+            embeddings_ND = self.embedder.embed(images_NHWC[:num_good])
         return list(_in_order(batch, embeddings_ND, errors))
 
 

@@ -73,11 +73,12 @@ class FolderSource:
             return None
         if not stat.S_ISREG(status.st_mode):
             return SourceProblem(key, "unreadable", "not a regular file")
-        return SourceImage(key, str(path), _labels(key), {}, stamp_of(status))
+        return SourceImage(key, str(path), folder_labels(key), {}, stamp_of(status))
 
 
-def _labels(key: str) -> Labels:
-    folders = key.split("/")[:-1]
+def folder_labels(key: str) -> Labels:
+    """The labels that the folders in a key say; see :class:`FolderSource`."""
+    folders = [folder for folder in key.split("/")[:-1] if folder]
     if not folders:
         return Labels()
     if len(folders) == 1:

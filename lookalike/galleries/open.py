@@ -1,4 +1,4 @@
-"""A source by what it is: folder, COCO annotations, table, list of URLs."""
+"""A source by what it is: folder, COCO annotations, table, list of URLs, what is below a prefix in a bucket."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,20 +7,31 @@ from lookalike.errors import InvalidSource
 from lookalike.galleries.csv_labels import CsvSource
 from lookalike.galleries.folder import FolderSource
 from lookalike.galleries.port import GallerySource
+from lookalike.galleries.s3_prefix import BucketObjects, S3PrefixSource
 from lookalike.galleries.url_list import UrlListSource
 
-_UNDERSTOOD = "a folder, a COCO annotation file (.json), a table (.csv) or a list of URLs (.txt, .jsonl)"
+_UNDERSTOOD = "a folder, a COCO annotation file (.json), a table (.csv), a list of URLs (.txt, .jsonl) or s3://"
+_S3 = "s3://"
 
 
 def open_source(
-    text: str, *, images_root: Path | None, fetcher: Callable[[str], bytes], max_bytes: int = 50 * 2**20
+    text: str,
+    *,
+    images_root: Path | None,
+    fetcher: Callable[[str], bytes],
+    open_bucket: Callable[[str], BucketObjects] | None = None,
+    max_bytes: int = 50 * 2**20,
 ) -> GallerySource:
     """``text`` as a source. ``images_root`` is where files of annotations and tables are; without one, the folder
     ``images`` beside the file or beside its folder, or one named as the annotations are (``train2014`` for
-    ``instances_train2014.json``). Raises InvalidSource, naming what is understood.
+    ``instances_train2014.json``). ``open_bucket`` opens an S3 bucket by its name. Raises InvalidSource, naming what is
+    understood, and what ``open_bucket`` raises.
     """
-    if text.startswith("s3://"):
-        raise InvalidSource("s3:// sources come with the queued jobs; download the images into a folder", source=text)
+    if text.startswith(_S3):
+        if open_bucket is None:
+            raise InvalidSource("buckets are not read here: give a folder or a list of URLs", source=text)
+        bucket, _, prefix = text.removeprefix(_S3).partition("/")
+        return S3PrefixSource(open_bucket(bucket), bucket, prefix, max_bytes=max_bytes)
     try:
         path = Path(text).expanduser()
         is_folder, is_file = path.is_dir(), path.is_file()

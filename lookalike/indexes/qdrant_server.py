@@ -53,7 +53,7 @@ class QdrantServerBackend:
     ) -> None:
         self._options = options = options or ServerOptions()
         # Apart, so that what a build waits for makes no search wait or fail.
-        self._searches = Connection(url_or_client, options, options.timeout_s)
+        self._searches = Connection(url_or_client, options, options.timeout_s, one_waits=True)
         self._builds = Connection(url_or_client, options, options.build_timeout_s)
         self._long = Connection(url_or_client, options, INDEXING_LIMIT_S)
         self._patience, self._impatience = Patience(sleep), Patience(sleep, attempts=1)

@@ -1,8 +1,4 @@
-"""One Qdrant server: clients made when they are needed, and their failures as ours.
-
-A server that does not answer costs one caller at a time the wait for it. Everybody else is told at once, so that
-searches of it do not take the threads of those that do without it.
-"""
+"""One Qdrant server: clients made when they are needed, and their failures as ours."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -47,9 +43,13 @@ class Connection:
     Args:
         url_or_client: where the server is, or a ``QdrantClient``.
         timeout_s: of one request.
+        one_waits: while the server does not answer, one caller at a time waits for it and the others are told at
+            once, so that searches of it do not take the threads of those that do without it.
     """
 
-    def __init__(self, url_or_client: Any, options: ServerOptions, timeout_s: float) -> None:
+    def __init__(
+        self, url_or_client: Any, options: ServerOptions, timeout_s: float, *, one_waits: bool = False
+    ) -> None:
         self.timeout_s = timeout_s
         self._lock = threading.Lock()
         self._clients: Clients | None = None
@@ -59,7 +59,8 @@ class Connection:
             parts = urlsplit(url_or_client)
             self._where += f" at {parts.hostname}" + (f":{parts.port}" if parts.port else "")
             self._connect = lambda: _clients(url_or_client, options, timeout_s)
-        self._trying = threading.Lock()
+        self._one_waits = one_waits
+        self._waiting = threading.Lock()
         self._silence: str | None = None  # why the last request got no answer
 
     @contextmanager
@@ -70,10 +71,10 @@ class Connection:
         is no ``collection``.
         """
         clients = self._connected()
-        silence = self._silence
-        is_trying = silence is not None and self._trying.acquire(blocking=False)
-        if silence is not None and not is_trying:
-            raise self._no_answer(silence)
+        silence = self._silence if self._one_waits else None
+        is_waiting = silence is not None and self._waiting.acquire(blocking=False)
+        if silence is not None and not is_waiting:
+            raise self._unanswered(silence)
         try:
             yield clients
         except _failures() as error:
@@ -81,8 +82,8 @@ class Connection:
         else:
             self._silence = None
         finally:
-            if is_trying:
-                self._trying.release()
+            if is_waiting:
+                self._waiting.release()
 
     def _connected(self) -> Clients:
         with self._lock:
@@ -94,21 +95,22 @@ class Connection:
     def _as_ours(self, error: Exception, collection: str) -> LookalikeError:
         from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
+        status: int | None
         if isinstance(error, ResponseHandlingException):
-            return self._no_answer(type(error.source).__name__)
-        status, reason = (
-            (error.status_code, error.reason_phrase) if isinstance(error, UnexpectedResponse) else _status_of(error)
-        )
+            status, reason = None, type(error.source).__name__
+        elif isinstance(error, UnexpectedResponse):
+            status, reason = error.status_code, error.reason_phrase
+        else:
+            status, reason = _status_of(error)
+        self._silence = reason if status is None else None
         if status is None:
-            return self._no_answer(reason)
-        self._silence = None
+            return self._unanswered(reason)
         if status == 404:
             return DamagedArtifact(f"{self._where} has no collection {collection}", collection=collection)
         kind = PassingFailure if status in _BUSY else DependencyUnavailable
         return kind(f"{self._where} answers {status} {reason}".rstrip(), dependency="qdrant", status=status)
 
-    def _no_answer(self, reason: str) -> PassingFailure:
-        self._silence = reason
+    def _unanswered(self, reason: str) -> PassingFailure:
         return PassingFailure(f"{self._where} does not answer: {reason}", dependency="qdrant", reason=reason)
 
 

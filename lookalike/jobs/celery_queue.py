@@ -11,12 +11,12 @@ from typing import Any
 
 from lookalike.errors import DependencyUnavailable, MissingExtra
 from lookalike.jobs.dispatch import Message
-from lookalike.jobs.runner import Runner, TryLater
+from lookalike.jobs.runner import TryLater, Works
 from lookalike.jobs.steps import Queue, Unit
 from lookalike.telemetry import tasks
 
 try:
-    from celery import Celery
+    from celery import Celery, signals
     from celery.apps.worker import Worker
     from kombu.exceptions import OperationalError
 except ImportError as error:
@@ -95,7 +95,7 @@ class CeleryBroker:
         self._app.close()
 
 
-def run_worker(app: Any, runner: Runner, queues: Sequence[Queue], *, threads: int, retries: int) -> None:
+def run_worker(app: Any, runner: Works, queues: Sequence[Queue], *, threads: int, retries: int) -> None:
     """Works until SIGTERM or Ctrl-C; what has begun then is finished first.
 
     One process whose tasks run in ``threads`` threads: nothing forks after a model was loaded. A unit that could not
@@ -103,6 +103,8 @@ def run_worker(app: Any, runner: Runner, queues: Sequence[Queue], *, threads: in
     after ``retries`` times its job fails.
     """
     register(app, runner, retries=retries)
+    signals.setup_logging.connect(_leave_logging, weak=False)
+    signals.worker_ready.connect(_say_ready, weak=False)
     worker = Worker(
         app=app,
         pool="threads",
@@ -117,7 +119,15 @@ def run_worker(app: Any, runner: Runner, queues: Sequence[Queue], *, threads: in
     worker.start()
 
 
-def register(app: Any, runner: Runner, *, retries: int) -> None:
+def _leave_logging(**said: object) -> None:
+    """With a receiver of this signal Celery does not touch the log, which this process has set up already."""
+
+
+def _say_ready(**said: object) -> None:
+    _log.info("ready for work")
+
+
+def register(app: Any, runner: Works, *, retries: int) -> None:
     """Makes ``runner`` do what the messages of ``app`` say."""
 
     @app.task(bind=True, name=_TASK, acks_late=True, max_retries=None, ignore_result=True)  # type: ignore[untyped-decorator]

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,10 @@ from lookalike.jobs.port import Job, JobError, JobRequest, JobState
 from lookalike.jobs.records import JobDocument, JobRecords
 from lookalike.pipeline.progress import Progress, Report
 from lookalike.storage.port import ObjectStore
+from lookalike.telemetry import tracing
+from lookalike.telemetry.context import bound
 
+SAVE_EVERY_S = 1.0  # while a job reports: so often other processes see how far it is
 KEPT = 1000  # ended jobs; the oldest beyond them are forgotten
 Run: TypeAlias = Callable[[JobRequest, Report], dict[str, JsonValue]]
 
@@ -28,7 +32,7 @@ _INTERRUPTED = JobError(code=JobInterrupted.code, message="the process that ran 
 class InlineJobs:
     """A :class:`lookalike.jobs.port.Jobs` without any server.
 
-    A record is written at every change of state and with every new stage, not at every report. Jobs belong to the
+    A record is written at every change of state, with every new stage, and else now and then. Jobs belong to the
     process that submitted or retried them; another process on the same store sees them and cannot cancel them.
 
     Args:
@@ -146,7 +150,16 @@ class InlineJobs:
                 self._executor.submit(self._run, job_id)
 
     def _run(self, job_id: str) -> None:
+        job = self.get(job_id)
+        about = {"job.id": job_id, "gallery": job.gallery}
+        with bound(job_id=job_id, gallery=job.gallery), tracing.span(f"job {job.kind}", about):
+            self._execute(job_id)
+
+    def _execute(self, job_id: str) -> None:
+        saved_at_s = time.monotonic()
+
         def report(progress: Progress) -> None:
+            nonlocal saved_at_s
             with self._changed:
                 job = self._mine[job_id]
                 if job.cancel_requested:
@@ -154,7 +167,10 @@ class InlineJobs:
                 if self._closing:
                     raise JobInterrupted(_INTERRUPTED.message)
                 said = {"stage": progress.stage, "done": progress.done, "total": progress.total}
-                self._update(job_id, save=job.stage != progress.stage, failed=progress.failed, **said)
+                now_s = time.monotonic()
+                save = job.stage != progress.stage or now_s - saved_at_s >= SAVE_EVERY_S
+                self._update(job_id, save=save, failed=progress.failed, **said)
+                saved_at_s = now_s if save else saved_at_s
 
         try:
             result = self._work(self.get(job_id).request, report)

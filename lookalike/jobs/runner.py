@@ -5,12 +5,14 @@ reach a server is tried again later; whatever else goes wrong fails the job, wit
 """
 
 import logging
+import math
 import os
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Protocol
 
 from pydantic import JsonValue
 
@@ -46,6 +48,14 @@ class TryLater(Exception):
         self.counts = counts
 
 
+class Works(Protocol):
+    """Whoever does what messages say."""
+
+    def work(self, message: Message, *, last_try: bool = False) -> None:
+        """Raises TryLater for a message that is to come again."""
+        ...
+
+
 def _die() -> None:
     _log.critical("a unit took longer than the time limit: this worker ends, and its unit goes to another")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -58,6 +68,7 @@ class Runner:
     Args:
         limit_s: the longest time of one unit; a process that takes longer ends itself.
         lease_s: after how long the unit of a process that died may be done by another.
+        save_every_s: how often, at most, a unit that reports writes how far it is, and looks whether it was cancelled.
     """
 
     records: JobRecords
@@ -68,6 +79,7 @@ class Runner:
     submit: Callable[[JobRequest], object]
     limit_s: float = 3600.0
     lease_s: float = LEASE_S
+    save_every_s: float = SAVE_EVERY_S
     overdue: Callable[[], None] = _die
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock: Callable[[], float] = time.monotonic
@@ -90,7 +102,9 @@ class Runner:
             self.turns.unmark(mark_of(turn))
             with leased(self.turns, turn, limit_s=self.limit_s, overdue=self.overdue, seconds=self.lease_s) as ours:
                 if ours:
+                    started = self.clock()
                     self._guarded(job, message, last_try=last_try)
+                    _log.info("%s of job %s: %.1f s", message.unit.name, job.job_id, self.clock() - started)
         except DependencyUnavailable as error:
             # Not even that it failed could be written.
             raise TryLater(error.message, counts=False) from error
@@ -190,7 +204,7 @@ class Runner:
         """Writes how far the job is, now and then; raises JobCancelled where somebody asked for that."""
         key = f"{job.job_id}:{progress.stage}"
         now = self.clock()
-        if not always and now - self._saved_at.get(key, -SAVE_EVERY_S) < SAVE_EVERY_S:
+        if not always and now - self._saved_at.get(key, -math.inf) < self.save_every_s:
             return
         if len(self._saved_at) > 100:
             self._saved_at.clear()
@@ -199,7 +213,7 @@ class Runner:
 
         def noted(document: JobDocument) -> JobDocument:
             present = document.job
-            if present.state.has_ended or present.attempt != job.attempt:
+            if present.state.has_ended or present.cancel_requested or present.attempt != job.attempt:
                 return document
             if present.stage == progress.stage and present.done > progress.done:
                 return document  # another worker has told more

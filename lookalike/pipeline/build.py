@@ -17,6 +17,7 @@ from lookalike.indexes.params import complete
 from lookalike.indexes.parity import check_parity
 from lookalike.indexes.port import Backend, BuildInput
 from lookalike.storage.port import ObjectStore
+from lookalike.telemetry.stages import stage
 from lookalike.types.images import ImageRecord
 
 PARITY_K = 10
@@ -54,7 +55,8 @@ def build(
     folder = artifacts.scratch()
     try:
         started = time.perf_counter()
-        backend.build(source, folder, checked)
+        with stage("build", gallery=embedding_set.gallery, backend=backend.name):
+            backend.build(source, folder, checked)
         build_s = time.perf_counter() - started
         parity = _parity(backend, folder, matrix)
         files = describe_files(folder)

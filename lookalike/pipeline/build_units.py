@@ -1,23 +1,19 @@
 """The indexes of one embedding set as units: which are built, and the building of one."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lookalike.catalog.embedding_sets import EmbeddingSet
-from lookalike.catalog.indexes import IndexIdentity, IndexManifest
+from lookalike.catalog.indexes import IndexManifest
 from lookalike.errors import DamagedArtifact
 from lookalike.jobs.port import Job
 from lookalike.jobs.steps import Queue, Unit
-from lookalike.pipeline.backends import installed
-from lookalike.pipeline.build import identity_of
 from lookalike.pipeline.index_gallery import build_indexes
 from lookalike.pipeline.part_plan import Plans
 from lookalike.pipeline.progress import Progress, Report
+from lookalike.pipeline.reembed import Wanted, find_built
 from lookalike.pipeline.workspace import Workspace
 
 PREFIX = "build"
-
-Wanted = Mapping[str, Mapping[str, object]]  # backend to its build parameters
 
 
 @dataclass(frozen=True)
@@ -38,13 +34,8 @@ class BuildUnits:
         set_id = self.plans.pinned(job.job_id, job.attempt)
         return None if set_id is None else self.workspace.sets.get(job.gallery, set_id)
 
-    def wanted(self, backends: list[str] | None, params: Mapping[str, object]) -> Wanted:
-        """The same parameters for each of ``backends``; None: for all that are installed."""
-        names = backends or installed(self.workspace.backend, self.workspace.backend_names)[0]
-        return dict.fromkeys(names, params)
-
     def missing(self, embedding_set: EmbeddingSet, wanted: Wanted) -> tuple[Unit, ...]:
-        """The units of the indexes that are not built. Raises as :func:`lookalike.pipeline.build.identity_of`."""
+        """The units of the indexes that are not built. Raises as :func:`lookalike.pipeline.reembed.find_built`."""
         return tuple(
             Unit(f"{PREFIX}-{backend}", Queue.INDEX)
             for backend in wanted
@@ -73,7 +64,4 @@ class BuildUnits:
         )
 
     def _find(self, embedding_set: EmbeddingSet, wanted: Wanted, backend: str) -> IndexManifest | None:
-        identity: IndexIdentity = identity_of(
-            embedding_set, self.workspace.backend(backend), wanted[backend], has_records=True
-        )
-        return self.workspace.indexes.find(embedding_set.gallery, identity.index_id)
+        return find_built(self.workspace, embedding_set, backend, wanted[backend])

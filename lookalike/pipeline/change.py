@@ -83,12 +83,12 @@ def embed_and_follow(
             report=report,
         )
     follow_gallery(workspace.galleries, workspace.sets, workspace.pointers, gallery)
-    workspace.serving.refresh(gallery)
+    workspace.serving.notice(gallery)
 
 
 def delete_image(workspace: Workspace, gallery: str, image_id: str) -> ImageRecord:
     """Takes one image out; no search finds it once this has returned. Raises ImageNotFound."""
-    workspace.serving.refresh(gallery)
+    workspace.serving.notice(gallery)
     record = image_record(workspace, gallery, image_id)
     _take_out(workspace, gallery, [record.key])
     return record
@@ -112,7 +112,7 @@ def delete_images(
 def _take_out(workspace: Workspace, gallery: str, image_keys: Sequence[str]) -> None:
     workspace.galleries.apply(gallery, dict.fromkeys(image_keys))
     follow_gallery(workspace.galleries, workspace.sets, workspace.pointers, gallery)
-    workspace.serving.refresh(gallery)
+    workspace.serving.notice(gallery)
 
 
 def image_record(workspace: Workspace, gallery: str, image_id: str) -> ImageRecord:

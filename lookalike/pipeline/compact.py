@@ -4,6 +4,7 @@ import numpy as np
 
 from lookalike.catalog.embedding_sets import PART_IMAGES, EmbeddingSet, EmbeddingSets, Part, SetPart, kept_rows, part_id
 from lookalike.embedding.runtime import Runtime
+from lookalike.errors import PreconditionFailed
 
 # A number that no attempt has: a part of a run may have failed on some of what its name was made of.
 _COMPACTED = -1
@@ -13,9 +14,14 @@ def compact(sets: EmbeddingSets, embedding_set: EmbeddingSet, *, part_images: in
     """The same embeddings in as few parts as possible, stored and made the newest set.
 
     Full parts without deleted rows stay as they are. Not a bit of an embedding changes; the new parts are said to
-    be made with whatever made those that went into them. Holds at most two parts in memory.
+    be made with whatever made those that went into them. Holds at most two parts in memory. Raises PreconditionFailed
+    when another set is the newest at the end: its images must not be lost, so compact that one.
     """
     gallery, digest = embedding_set.gallery, embedding_set.model_digest
+    etag = sets.newest_etag(gallery, digest)
+    newest = sets.newest(gallery, digest)
+    if newest is None or newest.parts != embedding_set.parts:
+        raise PreconditionFailed(f"a set of {gallery!r} was compacted that is no longer the newest", gallery=gallery)
     parts: list[SetPart] = []
     held: list[Part] = []
     made_with: list[Runtime] = []
@@ -47,7 +53,7 @@ def compact(sets: EmbeddingSets, embedding_set: EmbeddingSet, *, part_images: in
     elif sum(len(part.items_N48) for part in held):
         write(_joined(held))
     compacted = embedding_set.model_copy(update={"parts": tuple(parts)})
-    sets.finish(compacted)
+    sets.finish_over(compacted, etag)
     return compacted
 
 

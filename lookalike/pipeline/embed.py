@@ -29,6 +29,10 @@ from lookalike.pipeline.embed_plan import EmbedReport, PlannedPart, finish_set, 
 from lookalike.pipeline.progress import Progress, Report, silent
 from lookalike.pipeline.workspace import Workspace
 from lookalike.storage.port import ObjectStore
+from lookalike.telemetry.context import bound
+from lookalike.telemetry.declared import IMAGES_EMBEDDED, IMAGES_FAILED
+from lookalike.telemetry.metrics import PROCESS
+from lookalike.telemetry.stages import stage
 from lookalike.types.images import ImageRecord
 from lookalike.types.models import ModelRef
 
@@ -117,9 +121,12 @@ def embed_part(
     embeddings = [np.zeros((0, embedder.manifest.dimension), np.float32)]
     good: list[ImageRecord] = []
     failed: list[PartFailure] = []
-    for outcome in embed_stream(part.records, read, embedder, limits, workers=workers):
+    with bound(gallery=gallery, part_id=part.part_id), stage("embed_part", gallery=gallery):
+        outcomes = list(embed_stream(part.records, read, embedder, limits, workers=workers))
+    for outcome in outcomes:
         if isinstance(outcome, Failed):
             record, error = outcome.item, outcome.error
+            PROCESS.count(IMAGES_FAILED, stage="embed", code=error.code)
             failed.append(
                 PartFailure(
                     image_id=record.image_id,
@@ -134,7 +141,9 @@ def embed_part(
             good.extend(outcome.items)
             embeddings.append(outcome.embeddings_ND)
     made = Part(np.concatenate(embeddings), pack_items(good))
-    return sets.write_part(gallery, digest, part.part_id, made, failed, made_with=_made_with(embedder))
+    PROCESS.count(IMAGES_EMBEDDED, len(good))
+    with stage("write_part", gallery=gallery):
+        return sets.write_part(gallery, digest, part.part_id, made, failed, made_with=_made_with(embedder))
 
 
 def unopened(workspace: Workspace, model: str) -> Embedder:

@@ -159,6 +159,13 @@ def finish_set(
         set_id = sets.finish_over(embedding_set, at.newest_etag)
     except PreconditionFailed:
         return None
+    known_parts = {part.part_id for part in newest.parts} if newest else set()
+    if any(
+        sets.part_manifest(gallery, digest, part.part_id) is None
+        for part in embedding_set.parts
+        if part.part_id not in known_parts
+    ):
+        return None  # collected before the pointer named it
     ours = set(planned)
     embedded = sum(part.num_embeddings for part in embedding_set.parts if part.part_id in ours)
     return EmbedReport(

@@ -18,6 +18,7 @@ from lookalike.pipeline.measure import Plan, Reference, measure
 from lookalike.pipeline.progress import Progress, Report, silent
 from lookalike.pipeline.served import ServedGallery
 from lookalike.pipeline.workspace import Workspace
+from lookalike.telemetry.stages import stage
 from lookalike.types.search import MAX_K
 
 __all__ = ["Evaluation", "EvaluationDocument", "evaluate_gallery", "find_evaluation", "list_evaluations"]
@@ -81,7 +82,8 @@ def evaluate_gallery(
         rows = (model, index.manifest.set_id)  # what was added since the build is the same for all of a model
         if rows not in references:
             references[rows] = Reference.of(ground_of(workspace, served, index, query_ids), plan)
-        results += measure(served, index, references[rows], plan, num_asked=query_ids.size)
+        with stage("evaluate", gallery=gallery, backend=backend):
+            results += measure(served, index, references[rows], plan, num_asked=query_ids.size)
     report(Progress("evaluate", len(pairs), len(pairs)))
     document = EvaluationDocument(
         evaluation_id=identifier,

@@ -1,12 +1,13 @@
 """From a gallery and a model to promoted indexes: the steps between ingest and search, as the commands use them."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 
 from lookalike.catalog.embedding_sets import EmbeddingSet
 from lookalike.catalog.indexes import IndexManifest
 from lookalike.catalog.live import Live
 from lookalike.catalog.record_table import RecordTable
-from lookalike.errors import IndexNotFound
+from lookalike.errors import IndexNotFound, PreconditionFailed
 from lookalike.pipeline.build import build
 from lookalike.pipeline.compact import compact
 from lookalike.pipeline.embed import EmbedReport, embed, unopened
@@ -15,6 +16,8 @@ from lookalike.pipeline.progress import Progress, Report, silent
 from lookalike.pipeline.promote import Checks, follow_gallery, promote, roll_back
 from lookalike.pipeline.workspace import Workspace
 from lookalike.types.models import ModelRef
+
+_MAX_COMPACTIONS = 10
 
 
 def embed_gallery(
@@ -104,7 +107,7 @@ def promote_indexes(
     await_ready(workspace, manifests)
     live = promote(workspace, embedding_set, manifests, checks, replaces_default=replaces_default)
     followed = follow_gallery(workspace.galleries, workspace.sets, workspace.pointers, gallery)
-    workspace.serving.refresh(gallery)
+    workspace.serving.notice(gallery)
     publish_live(workspace, gallery)
     return followed or live
 
@@ -115,7 +118,7 @@ def roll_back_gallery(workspace: Workspace, gallery: str) -> Live:
     Raises GalleryNotFound, or NothingToRollBack.
     """
     live = roll_back(workspace.galleries, workspace.sets, workspace.pointers, gallery)
-    workspace.serving.refresh(gallery)
+    workspace.serving.notice(gallery)
     publish_live(workspace, gallery)
     return live
 
@@ -138,13 +141,21 @@ def built_indexes(
     return [manifest for name, manifest in sorted(newest.items()) if backends is None or name in backends]
 
 
+def _compacted(workspace: Workspace, gallery: str, model: str) -> EmbeddingSet:
+    """The newest set in full parts, whoever adds images meanwhile."""
+    for _ in range(_MAX_COMPACTIONS):
+        with contextlib.suppress(PreconditionFailed):  # images came: once more, of what is not compacted yet
+            return compact(workspace.sets, newest_set(workspace, gallery, model))
+    raise PreconditionFailed(f"the images of {gallery!r} kept changing: compact it again", gallery=gallery)
+
+
 def compact_gallery(workspace: Workspace, gallery: str, model: str, *, report: Report = silent) -> Live:
     """Folds additions and deletions of ``model`` into new indexes like the live ones and promotes them.
 
     Where there is nothing to fold, what is live stays as it is. Raises IndexNotFound.
     """
     live = workspace.pointers.get(gallery)
-    embedding_set = compact(workspace.sets, newest_set(workspace, gallery, model))
+    embedding_set = _compacted(workspace, gallery, model)
     if live is None or embedding_set.model not in live.models:
         raise IndexNotFound(f"{embedding_set.model} is not live in {gallery!r}", gallery=gallery)
     if workspace.sets.get(gallery, live.models[embedding_set.model].base).parts == embedding_set.parts:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from lookalike.catalog import keys
+from lookalike.catalog.content import put_content
 from lookalike.catalog.galleries import Galleries, GalleryVersion
 from lookalike.errors import InvalidImage, LookalikeError, UrlRefused, UrlUnreachable
 from lookalike.galleries.port import GallerySource
@@ -21,6 +22,8 @@ from lookalike.pipeline.ingest_steps import Failed, New, Step, Tally, failure_of
 from lookalike.pipeline.ordered import map_ordered
 from lookalike.pipeline.progress import Progress, Report, silent
 from lookalike.storage.port import ObjectStore
+from lookalike.telemetry.declared import IMAGES_FAILED
+from lookalike.telemetry.metrics import PROCESS
 from lookalike.types.ids import image_id, sha256_hex
 from lookalike.types.images import ImageRecord, Labels, MetadataValue
 
@@ -81,6 +84,7 @@ def ingest(
             former = step.former if isinstance(step, New) else None
             if isinstance(outcome, Failed):
                 tally.failures.append(outcome.failure)
+                PROCESS.count(IMAGES_FAILED, stage=INGEST, code=outcome.failure.code)
                 if outcome.kept is not None:
                     tally.unchanged += outcome.kept.source == name
                     yield outcome.kept
@@ -171,9 +175,7 @@ def store_image(
     if info.format not in FORMATS_WITH_END:
         decode(data, limits)
     digest = sha256_hex(data)
-    object_key = keys.image(gallery, digest)
-    if store.head(object_key) is None:
-        store.put(object_key, data)
+    put_content(store, keys.image(gallery, digest), data)
     return ImageRecord(
         image_id=image_id(gallery, key),
         key=key,

@@ -6,7 +6,9 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
+from lookalike.catalog.live import MAX_FORMER
 from lookalike.errors import InvalidFilter, InvalidRequest, UnknownJobKind
+from lookalike.evaluation.labels import Level
 from lookalike.types.filters import BoundedFilter
 from lookalike.types.images import MAX_KEY_CHARS, Labels, MetadataValue
 
@@ -23,6 +25,8 @@ class JobKind(StrEnum):
     BUILD = "build"
     COMPACT = "compact"
     EVALUATE = "evaluate"
+    REEMBED = "reembed"
+    COLLECT = "collect"
     PROMOTE = "promote"
     ROLLBACK = "rollback"
     DELETE = "delete"
@@ -121,6 +125,32 @@ class PromoteParams(_Params):
     force: bool = False
 
 
+class ReembedParams(_Params):
+    """``model`` takes the place of what is live, if the gate passes or ``force`` says so.
+
+    ``backends`` None: every one that is installed; ``params`` are build parameters by backend. ``gate``, ``level``,
+    ``k``, ``max_drop`` and ``num_queries`` take the place of the settings of the gate.
+    """
+
+    model: str
+    backends: list[str] | None = Field(default=None, min_length=1, max_length=16)
+    params: dict[str, dict[str, MetadataValue]] = Field(default_factory=dict, max_length=16)
+    gate: bool | None = None
+    level: Level | None = None
+    k: int | None = Field(default=None, ge=1, le=1000)
+    max_drop: float | None = Field(default=None, ge=0, le=1)
+    num_queries: int | None = Field(default=None, ge=1, le=10_000_000)
+    force: bool = False
+    retry_failed: bool = False
+
+
+class CollectParams(_Params):
+    """What nothing refers to leaves the store; ``keep_s`` and ``keep_former`` None: as the settings say."""
+
+    keep_s: float | None = Field(default=None, ge=0)
+    keep_former: int | None = Field(default=None, ge=0, le=MAX_FORMER)
+
+
 class RollbackParams(_Params):
     """Nothing to choose: what the last promotion replaced is served again."""
 
@@ -150,6 +180,8 @@ JobParams: TypeAlias = (
     | BuildParams
     | CompactParams
     | EvaluateParams
+    | ReembedParams
+    | CollectParams
     | PromoteParams
     | RollbackParams
     | DeleteParams
@@ -162,6 +194,8 @@ PARAMS: Mapping[JobKind, type[JobParams]] = {
     JobKind.BUILD: BuildParams,
     JobKind.COMPACT: CompactParams,
     JobKind.EVALUATE: EvaluateParams,
+    JobKind.REEMBED: ReembedParams,
+    JobKind.COLLECT: CollectParams,
     JobKind.PROMOTE: PromoteParams,
     JobKind.ROLLBACK: RollbackParams,
     JobKind.DELETE: DeleteParams,

@@ -15,7 +15,9 @@ from lookalike.jobs.port import JobRequest
 from lookalike.pipeline import job_kinds as kinds
 from lookalike.pipeline.backends import installed
 from lookalike.pipeline.change import delete_images, embed_and_follow
+from lookalike.pipeline.collect import collect
 from lookalike.pipeline.evaluate import evaluate_gallery
+from lookalike.pipeline.gate_rule import GateRule, chosen_rule
 from lookalike.pipeline.index_gallery import (
     build_indexes,
     built_indexes,
@@ -31,6 +33,8 @@ from lookalike.pipeline.job_sources import check_source, job_source
 from lookalike.pipeline.outside import retire_gallery, snapshot_live
 from lookalike.pipeline.progress import Report
 from lookalike.pipeline.promote import Checks
+from lookalike.pipeline.reembed import Wanted, reembed, wanted_indexes
+from lookalike.pipeline.retention import Retention
 from lookalike.pipeline.workspace import Workspace
 
 Result = dict[str, JsonValue]
@@ -50,11 +54,14 @@ def job_request(
         check_source(parsed, source_folders)
     else:
         workspace.galleries.get(gallery)
-    if isinstance(parsed, kinds.EmbedParams | kinds.BuildParams | kinds.PromoteParams):
+    if isinstance(parsed, kinds.EmbedParams | kinds.BuildParams | kinds.PromoteParams | kinds.ReembedParams):
         workspace.models.get(parsed.model)
     if isinstance(parsed, kinds.BuildParams | kinds.PromoteParams | kinds.EvaluateParams):
         for name in parsed.backends or ():
             workspace.backend(name)
+    if isinstance(parsed, kinds.ReembedParams):
+        reembed_wanted(workspace, parsed)
+        reembed_checks(workspace, parsed)
     return JobRequest(kind=wanted, gallery=gallery, params=kinds.dump_params(parsed))
 
 
@@ -79,7 +86,7 @@ def job_failures(workspace: Workspace, request: JobRequest) -> list[Failure]:
     stages: set[str] = set()
     if kind is JobKind.INGEST:
         stages = {INGEST}
-    elif kind is JobKind.EMBED:
+    elif kind in (JobKind.EMBED, JobKind.REEMBED):
         model = str(request.params["model"])
         stages = {embed_stage(workspace.models.get(model).embedding_digest)}
     elif kind is JobKind.ADD:
@@ -117,7 +124,7 @@ def _add(workspace: Workspace, gallery: str, params: kinds.AddParams, report: Re
 
 def _embed(workspace: Workspace, gallery: str, params: kinds.EmbedParams, report: Report) -> Result:
     made = embed_gallery(workspace, gallery, params.model, retry_failed=params.retry_failed, report=report)
-    workspace.serving.refresh(gallery)
+    workspace.serving.notice(gallery)
     return asdict(made)
 
 
@@ -143,6 +150,52 @@ def _promote(workspace: Workspace, gallery: str, params: kinds.PromoteParams, re
     manifests = built_indexes(workspace, gallery, embedding_set, params.backends)
     checks = Checks(workspace.min_parity, workspace.gate, force=params.force)
     return _live(promote_indexes(workspace, gallery, embedding_set, manifests, checks=checks))
+
+
+def reembed_wanted(workspace: Workspace, params: kinds.ReembedParams) -> Wanted:
+    """The backends that a re-embedding builds, with the build parameters of each.
+
+    Raises BackendNotFound, UnknownParameter, ParameterOutOfRange, or InvalidRequest for parameters of a backend that
+    is not built.
+    """
+    names = params.backends or installed(workspace.backend, workspace.backend_names)[0]
+    return wanted_indexes(workspace, names, params.params)
+
+
+def reembed_checks(workspace: Workspace, params: kinds.ReembedParams) -> Checks:
+    """What stands before its promotion. Raises InvalidRequest for options of a gate that is switched off."""
+    rule = chosen_rule(
+        workspace.gate or GateRule(),
+        enabled=workspace.gate is not None if params.gate is None else params.gate,
+        level=params.level,
+        k=params.k,
+        max_drop=params.max_drop,
+        num_queries=params.num_queries,
+    )
+    return Checks(workspace.min_parity, rule, force=params.force)
+
+
+def _reembed(workspace: Workspace, gallery: str, params: kinds.ReembedParams, report: Report) -> Result:
+    made = reembed(
+        workspace,
+        gallery,
+        params.model,
+        reembed_wanted(workspace, params),
+        checks=reembed_checks(workspace, params),
+        retry_failed=params.retry_failed,
+        report=report,
+    )
+    workspace.serving.notice(gallery)
+    return made.model_dump(mode="json")
+
+
+def _collect(workspace: Workspace, gallery: str, params: kinds.CollectParams, report: Report) -> Result:
+    usual = workspace.retention
+    retention = Retention(
+        keep_s=usual.keep_s if params.keep_s is None else params.keep_s,
+        keep_former=usual.keep_former if params.keep_former is None else params.keep_former,
+    )
+    return collect(workspace, gallery, retention, report=report).model_dump(mode="json")
 
 
 def _roll_back(workspace: Workspace, gallery: str, params: kinds.RollbackParams, report: Report) -> Result:
@@ -175,6 +228,8 @@ _RUN: Mapping[JobKind, _Step] = {
         (JobKind.BUILD, _build),
         (JobKind.COMPACT, _compact),
         (JobKind.EVALUATE, _evaluate),
+        (JobKind.REEMBED, _reembed),
+        (JobKind.COLLECT, _collect),
         (JobKind.PROMOTE, _promote),
         (JobKind.ROLLBACK, _roll_back),
         (JobKind.DELETE, _delete),

@@ -1,7 +1,8 @@
-"""Where a job may take images from: URLs that came with it, and folders of the server that a setting names.
+"""Where a job may take images from: URLs that came with it, and folders and buckets that a setting names.
 
 A client that could name any path would read the server's files through a gallery. So nothing on its disk may be named
-unless the setting ``jobs.source_folders`` allows the folder; symbolic links are followed before that is decided.
+unless the setting ``jobs.source_folders`` allows the folder; symbolic links are followed before that is decided. In the
+same way ``jobs.source_buckets`` names the S3 buckets that may be read with the server's keys.
 """
 
 import json
@@ -13,9 +14,12 @@ from pathlib import Path
 from lookalike.errors import InvalidSource, SourceRefused
 from lookalike.galleries.open import open_source
 from lookalike.galleries.port import GallerySource, SourceImage, SourceProblem
+from lookalike.galleries.s3_prefix import BucketObjects
 from lookalike.galleries.url_list import UrlListSource
 from lookalike.pipeline.job_kinds import IngestParams, UrlImage
 from lookalike.types.ids import sha256_hex
+
+_S3 = "s3://"
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,24 @@ class _Described:
         self.inner.close()
 
 
-def check_source(params: IngestParams, allowed: Sequence[Path]) -> None:
-    """Raises SourceRefused for a path outside the ``allowed`` folders, InvalidSource for one that is not there."""
+@dataclass(frozen=True)
+class SourceBuckets:
+    """The buckets that clients may name, and what opens one."""
+
+    names: Sequence[str] = ()
+    open: Callable[[str], BucketObjects] | None = None
+
+
+def check_source(params: IngestParams, allowed: Sequence[Path], buckets: SourceBuckets = SourceBuckets()) -> None:
+    """Raises SourceRefused for a path outside the ``allowed`` folders or a bucket that is not among ``buckets``.
+
+    Raises InvalidSource for a path that is not there.
+    """
     if params.source is None:
+        return
+    if params.source.startswith(_S3):
+        if params.source.removeprefix(_S3).partition("/")[0] not in buckets.names:
+            raise SourceRefused("the server reads no such bucket for a client", source=params.source[:200])
         return
     path = _inside(params.source, allowed)
     if params.images is not None:
@@ -48,11 +67,18 @@ def check_source(params: IngestParams, allowed: Sequence[Path]) -> None:
 
 @contextmanager
 def job_source(
-    params: IngestParams, allowed: Sequence[Path], fetch: Callable[[str], bytes], scratch: Path
+    params: IngestParams,
+    allowed: Sequence[Path],
+    fetch: Callable[[str], bytes],
+    scratch: Path,
+    buckets: SourceBuckets = SourceBuckets(),
 ) -> Iterator[tuple[GallerySource, str]]:
     """The source and its identifier. ``scratch`` is an empty folder; raises as :func:`check_source`."""
-    check_source(params, allowed)
-    if params.source is not None:
+    check_source(params, allowed, buckets)
+    if params.source is not None and params.source.startswith(_S3):
+        source = open_source(params.source, images_root=None, fetcher=fetch, open_bucket=buckets.open)
+        identifier = params.name or sha256_hex(source.description.encode())[:16]
+    elif params.source is not None:
         images = None if params.images is None else _inside(params.images, allowed)
         source = open_source(str(_inside(params.source, allowed)), images_root=images, fetcher=fetch)
         identifier = params.name or sha256_hex(source.description.encode())[:16]

@@ -14,16 +14,19 @@ from lookalike.errors import DamagedArtifact
 from lookalike.jobs.port import Job, JobRequest
 from lookalike.jobs.steps import ADVANCE, Finished, Pending, Queue, Unit
 from lookalike.pipeline import job_kinds as kinds
+from lookalike.pipeline.backends import installed
 from lookalike.pipeline.build_units import PREFIX as BUILD
 from lookalike.pipeline.build_units import BuildUnits
 from lookalike.pipeline.embed_plan import EmbedReport, finish_set, plan_parts, snapshot
 from lookalike.pipeline.index_gallery import newest_set
 from lookalike.pipeline.job_kinds import JobKind
+from lookalike.pipeline.job_run import reembed_checks, reembed_wanted
 from lookalike.pipeline.part_plan import PartPlan, Plans, plan_part
 from lookalike.pipeline.part_units import PREFIX as PART
 from lookalike.pipeline.part_units import PartUnits
 from lookalike.pipeline.progress import Progress, Report
 from lookalike.pipeline.promote import follow_gallery
+from lookalike.pipeline.reembed import MAX_CATCH_UPS, Wanted, base_for, compare_and_promote, reembed_report
 from lookalike.pipeline.workspace import Workspace
 from lookalike.types.models import ModelManifest, ModelRef
 
@@ -71,48 +74,85 @@ class JobSteps:
             return Finished(asdict(made))
         if isinstance(params, kinds.BuildParams):
             pinned = self._builds.pinned(job, newest_set(self.workspace, job.gallery, params.model))
-            wanted = self._builds.wanted(params.backends, params.params)
+            wanted = self._wanted(job)
             waiting = self._builds.missing(pinned, wanted)
             if waiting:
                 return Pending(waiting, self._builds.progress(pinned, wanted))
             manifests = self._builds.manifests(pinned, wanted)
             return Finished({"indexes": [manifest.model_dump(mode="json") for manifest in manifests]})
+        if isinstance(params, kinds.ReembedParams):
+            return self._reembedded(job, params)
         return Finished(self.execute(job.request, report))
 
     def pending(self, job: Job) -> tuple[Unit, ...]:
-        params = kinds.parse_params(kinds.job_kind(job.kind), job.params)
-        if isinstance(params, kinds.EmbedParams):
-            plan = self._plans.last(job.job_id)
-            return () if plan is None else self._parts.missing(plan)
-        if isinstance(params, kinds.BuildParams):
-            pinned = self._builds.find_pinned(job)
-            wanted = self._builds.wanted(params.backends, params.params)
-            return () if pinned is None else self._builds.missing(pinned, wanted)
-        return ()
+        plan = self._plans.last(job.job_id)
+        parts = () if plan is None else self._parts.missing(plan)
+        wanted, pinned = self._wanted(job), self._builds.find_pinned(job)
+        return parts if pinned is None else (*parts, *self._builds.missing(pinned, wanted))
 
     def run(self, job: Job, unit: str, report: Report, *, starts: int) -> Progress:
         what = unit.partition("-")[0]
-        params = kinds.parse_params(kinds.job_kind(job.kind), job.params)
         if what == PART:
             plan = self._plans.last(job.job_id)
             if plan is None:
                 raise DamagedArtifact(f"the plan of job {job.job_id} is gone", job_id=job.job_id)
             self._parts.run(plan, unit, starts=starts)
             return self._parts.progress(plan)
-        if what == BUILD and isinstance(params, kinds.BuildParams):
-            pinned = self._builds.find_pinned(job)
+        if what == BUILD:
+            pinned, wanted = self._builds.find_pinned(job), self._wanted(job)
             if pinned is None:
                 raise DamagedArtifact(f"job {job.job_id} has no embedding set to build from", job_id=job.job_id)
-            wanted = self._builds.wanted(params.backends, params.params)
             self._builds.run(pinned, wanted, unit, report)
             return self._builds.progress(pinned, wanted)
         raise DamagedArtifact(f"a job of kind {job.kind} has no unit {unit!r:.100}", job_id=job.job_id)
 
-    def _embedded(self, job: Job, model: str, *, retry_failed: bool) -> Pending | EmbedReport:
-        """The parts that are missing, or what the set became when none is."""
+    def _wanted(self, job: Job) -> Wanted:
+        """The indexes that a job of its kind builds, with their parameters."""
+        params = kinds.parse_params(kinds.job_kind(job.kind), job.params)
+        if isinstance(params, kinds.ReembedParams):
+            return reembed_wanted(self.workspace, params)
+        if isinstance(params, kinds.BuildParams):
+            return dict.fromkeys(params.backends or self._installed(), params.params)
+        return {}
+
+    def _installed(self) -> list[str]:
+        return installed(self.workspace.backend, self.workspace.backend_names)[0]
+
+    def _reembedded(self, job: Job, params: kinds.ReembedParams) -> Pending | Finished:
+        """As :func:`lookalike.pipeline.reembed.reembed`, but for what comes while it promotes: a job of its own."""
+        at, gallery = self.workspace, job.gallery
+        made = self._embedded(job, params.model, retry_failed=params.retry_failed, catch_up=True)
+        if isinstance(made, Pending):
+            return made
+        wanted = self._wanted(job)
+        base = self._builds.find_pinned(job)
+        if base is None:
+            base = self._builds.pinned(job, base_for(at, gallery, made.model, wanted))
+        waiting = self._builds.missing(base, wanted)
+        if waiting:
+            return Pending(waiting, self._builds.progress(base, wanted))
+        manifests = self._builds.manifests(base, wanted)
+        promotion = compare_and_promote(at, base, manifests, checks=reembed_checks(at, params))
+        self._follow(gallery)
+        report = reembed_report(
+            base,
+            promotion,
+            embedded=made.embedded,
+            reused=made.reused,
+            failed=made.failed,
+            built=[manifest.index_id for manifest in manifests if manifest.built_at >= job.created_at],
+        )
+        return Finished(report.model_dump(mode="json"), then=((JobKind.ADD.value, {}),))
+
+    def _embedded(self, job: Job, model: str, *, retry_failed: bool, catch_up: bool = False) -> Pending | EmbedReport:
+        """The parts that are missing, or what the set became when none is.
+
+        With ``catch_up`` also of images that came since the job began, up to a number of rounds.
+        """
         at = self.workspace
         manifest = at.models.get(ModelRef.parse(model))
         plan = self._plan(job, manifest, retry_failed=retry_failed)
+        first = plan.number
         while True:
             missing = self._parts.missing(plan)
             if missing:
@@ -124,9 +164,10 @@ class JobSteps:
                 job.gallery,
                 manifest,
                 plan.snapshot,
-                planned=[part.part_id for part in plan.parts],
+                planned=self._plans.planned(job.job_id),
             )
-            if made is not None:
+            is_behind = catch_up and at.galleries.get(job.gallery).version_id != plan.version_id
+            if made is not None and not (is_behind and plan.number - first < MAX_CATCH_UPS):
                 return made
             plan = self._new_plan(job, manifest, plan.number + 1, retry_failed=False)
 

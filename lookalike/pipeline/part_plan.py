@@ -68,6 +68,11 @@ class Plans:
         found = [info.key for info in self.store.list(f"{keys.plans(job_id)}parts/")]
         return None if not found else documents.read(self.store, PartPlan, found[-1])
 
+    def planned(self, job_id: str) -> list[str]:
+        """The identifiers of the parts of all plans of a job."""
+        found = [info.key for info in self.store.list(f"{keys.plans(job_id)}parts/")]
+        return [part.part_id for key in found for part in documents.read(self.store, PartPlan, key).parts]
+
     def write(self, plan: PartPlan) -> PartPlan:
         """Keeps ``plan``, unless somebody else has written one of this number first: that one counts then."""
         key = keys.plan(plan.job_id, plan.number)

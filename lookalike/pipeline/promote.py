@@ -11,6 +11,7 @@ from lookalike.errors import GateFailed, InvalidRequest, LookalikeError, ParityF
 from lookalike.pipeline.gate_rule import GateRule
 from lookalike.pipeline.promotion_gate import Comparison, baseline_of, compare_with_live, require_no_worse
 from lookalike.pipeline.workspace import Workspace
+from lookalike.telemetry.stages import stage
 
 _MAX_JUDGEMENTS = 10
 
@@ -51,27 +52,28 @@ def promote(
     entry = _entry(workspace.sets, embedding_set, manifests)
     failed = [error for error in (parity_failure(manifests, checks.min_parity),) if error is not None]
     _refuse_unless_forced(failed, checks)
-    for _ in range(_MAX_JUDGEMENTS):
-        judged, worse = _judge(workspace, gallery, entry, checks)
-        _refuse_unless_forced(worse, checks)
-        forced = tuple(error.message for error in [*failed, *worse])
+    with stage("promote", gallery=gallery):
+        for _ in range(_MAX_JUDGEMENTS):
+            judged, worse = _judge(workspace, gallery, entry, checks)
+            _refuse_unless_forced(worse, checks)
+            forced = tuple(error.message for error in [*failed, *worse])
 
-        def still_so(present: Live | None, judged: LiveModel | None = judged) -> None:
-            if checks.gate is not None and _answers(baseline_of(present)) != _answers(judged):
-                raise _JudgedAnother(f"something else went live in {gallery!r}", gallery=gallery)
+            def still_so(present: Live | None, judged: LiveModel | None = judged) -> None:
+                if checks.gate is not None and _answers(baseline_of(present)) != _answers(judged):
+                    raise _JudgedAnother(f"something else went live in {gallery!r}", gallery=gallery)
 
-        try:
-            return pointers.promote(
-                gallery,
-                version_id=workspace.galleries.get(gallery).version_id,  # as it is after the gate took its time
-                entry=entry.model_copy(update={"forced": forced}),
-                make_default=make_default,
-                replaces_default=replaces_default,
-                check=still_so,
-            )
-        except _JudgedAnother:
-            continue
-    raise PreconditionFailed(f"what is live in {gallery!r} kept changing: promote again", gallery=gallery)
+            try:
+                return pointers.promote(
+                    gallery,
+                    version_id=workspace.galleries.get(gallery).version_id,  # as it is after the gate took its time
+                    entry=entry.model_copy(update={"forced": forced}),
+                    make_default=make_default,
+                    replaces_default=replaces_default,
+                    check=still_so,
+                )
+            except _JudgedAnother:
+                continue
+        raise PreconditionFailed(f"what is live in {gallery!r} kept changing: promote again", gallery=gallery)
 
 
 def parity_failure(manifests: Sequence[IndexManifest], min_parity: float) -> ParityFailed | None:

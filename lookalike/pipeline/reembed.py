@@ -5,6 +5,7 @@ can be called again after a kill, in any process: what it did is in the store, a
 seen by a search until the live pointer is written, once, between one request and the next.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from lookalike.catalog.embedding_sets import EmbeddingSet
 from lookalike.catalog.indexes import IndexManifest
 from lookalike.catalog.live import Live
+from lookalike.errors import IndexNotFound, InvalidRequest
+from lookalike.indexes.params import complete
 from lookalike.pipeline.build import identity_of
 from lookalike.pipeline.embed import EmbedReport, covers
 from lookalike.pipeline.index_gallery import build_indexes, embed_gallery, newest_set, promote_indexes
@@ -91,20 +94,41 @@ def reembed(
     promotion = compare_and_promote(workspace, base, manifests, checks=checks)
     report(Progress("promote", 1, 1))
     embedded += catch_up(workspace, gallery, model, report=report)
+    return reembed_report(base, promotion, embedded=embedded, reused=made.reused, failed=made.failed, built=built)
+
+
+def reembed_report(
+    base: EmbeddingSet, promotion: Promotion, *, embedded: int, reused: int, failed: int, built: Sequence[str]
+) -> ReembedReport:
+    """What a re-embedding that has come to its end says."""
     live = promotion.live.models[base.model]
     return ReembedReport(
-        gallery=gallery,
+        gallery=base.gallery,
         model=base.model,
         base=base.set_id,
         embedded=embedded,
-        reused=made.reused,
-        failed=made.failed,
+        reused=reused,
+        failed=failed,
         built=tuple(built),
         indexes=live.indexes,
         comparisons=promotion.comparisons,
         promoted=promotion.changed,
         forced=live.forced if promotion.changed else (),
     )
+
+
+def wanted_indexes(workspace: Workspace, backends: Sequence[str], params: Mapping[str, Mapping[str, object]]) -> Wanted:
+    """``backends`` with the build parameters that ``params`` has for each.
+
+    Raises BackendNotFound, UnknownParameter, ParameterOutOfRange, or InvalidRequest for parameters of a backend that
+    is not built.
+    """
+    others = sorted(set(params) - set(backends))
+    if others:
+        raise InvalidRequest(f"there are build parameters of {others[0]}, which is not built", backends=others)
+    for name in backends:
+        complete(workspace.backend(name).capabilities.build_params, params.get(name, {}))
+    return {name: params.get(name, {}) for name in backends}
 
 
 def embed_beside(
@@ -148,10 +172,11 @@ def build_beside(
 ) -> IndexManifest:
     """Builds one index of ``base``, or takes the one that exists. Raises as :func:`find_built`."""
     found = find_built(workspace, base, backend, params)
-    if found is None:
-        return build_indexes(workspace, base.gallery, base, [backend], params=params, report=report)[0]
-    workspace.indexes.put(found)  # collection goes by its age, and it is in use from now on
-    return found
+    if found is not None:
+        with contextlib.suppress(IndexNotFound):  # somebody collected it
+            workspace.indexes.touch(found)
+            return found
+    return build_indexes(workspace, base.gallery, base, [backend], params=params, report=report)[0]
 
 
 def catch_up(workspace: Workspace, gallery: str, model: str, *, report: Report = silent) -> int:

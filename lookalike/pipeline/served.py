@@ -21,6 +21,8 @@ from lookalike.indexes.batching import BatchingIndex
 from lookalike.indexes.living import Embeddings, LivingIndex
 from lookalike.indexes.port import Backend
 from lookalike.storage.port import ObjectStore
+from lookalike.telemetry.declared import LIVE_SWITCHES
+from lookalike.telemetry.metrics import PROCESS
 from lookalike.types.filters import Filter
 from lookalike.types.ids import as_keys
 
@@ -166,6 +168,11 @@ class Serving:
         with lock:
             return self._look(name)
 
+    def notice(self, name: str) -> None:
+        """What is live has changed: :meth:`refresh` where this process serves the gallery, else nothing."""
+        if name in self._states:
+            self.refresh(name)
+
     def forget(self, name: str) -> None:
         """Drops what is open of a gallery that no longer exists."""
         self._states.pop(name, None)
@@ -202,6 +209,8 @@ class Serving:
                 # What was in use is opened before the new state is: the swap costs no search its time.
                 if model in live.models and backend in live.models[model].indexes:
                     _open_early(served, model, backend)
+            if state[0] != etag:  # it is None for each look while nothing is live
+                PROCESS.count(LIVE_SWITCHES, gallery=name)
         self._states[name] = (etag, self._clock(), served)
         return served
 

@@ -15,6 +15,7 @@ from lookalike.images.limits import ImageLimits
 from lookalike.indexes.port import Backend
 from lookalike.jobs.ledger import Ledger
 from lookalike.pipeline.gate_rule import GateRule
+from lookalike.pipeline.retention import Retention
 from lookalike.pipeline.search import QueryParts
 from lookalike.pipeline.served import Serving
 from lookalike.storage.port import ObjectStore
@@ -42,4 +43,5 @@ class Workspace:
     query: QueryParts
     min_parity: float
     gate: GateRule | None
+    retention: Retention
     close: Callable[[], None]

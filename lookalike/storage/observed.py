@@ -29,8 +29,8 @@ class ObservedStore:
         return data
 
     def get_with_etag(self, key: str) -> tuple[bytes, str]:
-        data, etag = _observed("get", lambda: self._inner.get_with_etag(key))
-        PROCESS.count(STORE_BYTES, len(data), op="get")
+        data, etag = _observed("get_with_etag", lambda: self._inner.get_with_etag(key))
+        PROCESS.count(STORE_BYTES, len(data), op="get_with_etag")
         return data, etag
 
     def put(self, key: str, data: bytes) -> str:

@@ -45,7 +45,11 @@ class ObjectStore(Protocol):
         """Writes only over the version ``etag``, or only where nothing is when ``etag`` is None.
 
         Of several that try at once with the same ETag exactly one succeeds, the others raise
-        PreconditionFailed and change nothing. Returns the new ETag.
+        PreconditionFailed and change nothing. Returns the new ETag. A lost answer is no error: it is found out
+        whether the write happened. After DependencyUnavailable alone nobody knows.
+
+        An object that some write with this is not written with :meth:`put`, nor deleted, at the same time: the
+        last of them is then any of them.
         """
         ...
 
@@ -62,7 +66,10 @@ class ObjectStore(Protocol):
         ...
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Objects whose key starts with ``prefix``, in the order of their keys."""
+        """Objects whose key starts with ``prefix``, in the order of their keys (by code point).
+
+        Their ETags compare with those of other listings; :meth:`put_if` takes those of the other methods.
+        """
         ...
 
     def delete(self, key: str) -> None:

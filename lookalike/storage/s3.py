@@ -11,9 +11,10 @@ from lookalike.storage.digests import file_sha256
 from lookalike.storage.keys import check_key
 from lookalike.storage.port import ObjectInfo
 from lookalike.storage.s3_bucket import Found, S3Bucket
-from lookalike.storage.s3_claims import CLAIMS, follow, forget
+from lookalike.storage.s3_claims import follow, forget
 from lookalike.storage.s3_conditional import ConditionalWrites
 from lookalike.storage.s3_download import download
+from lookalike.storage.s3_race import CLAIMS
 from lookalike.storage.s3_versions import Written, descends_from, describe, etag_of, is_claimed, new_token, sha256_of
 
 _TRIES = 5

@@ -32,6 +32,7 @@ _MAX_PREFIX_BYTES = 100  # with a key of 900 bytes and the folder of claims belo
 _BUCKET = re.compile(r"^[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]$")
 _META = "x-amz-meta-"
 _MISSING = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchObject"})
+_ELSEWHERE = frozenset({"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed"})
 _REFUSED = frozenset({"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken"})
 
 
@@ -65,22 +66,22 @@ def parse_url(url: str) -> tuple[str, str]:
     """Bucket and prefix (empty, or ending in ``/``) of ``s3://bucket/prefix``. Raises InvalidRequest."""
     scheme, _, rest = url.partition("://")
     bucket, _, prefix = rest.partition("/")
-    if scheme != "s3" or _BUCKET.match(bucket) is None:
-        raise InvalidRequest(f"not s3://bucket or s3://bucket/prefix: {url!r:.200}")
     prefix = prefix.strip("/")
-    if any(part in ("", ".", "..") for part in prefix.split("/")) and prefix:
-        raise InvalidRequest(f"not a prefix: {prefix!r:.200}")
+    if scheme != "s3" or (prefix and any(part in ("", ".", "..") for part in prefix.split("/"))):
+        raise InvalidRequest(f"not s3://bucket or s3://bucket/prefix: {url!r:.200}")
     return bucket, f"{prefix}/" if prefix else ""
 
 
 class S3Bucket:
     """Objects below ``prefix``, named by what follows it. Threads and forked processes may share one.
 
-    Every method raises DependencyUnavailable when the server does not answer in time, has no such bucket or refuses
-    the keys.
+    Opening one asks the server nothing; it raises InvalidRequest for a name that no bucket has. Every method raises
+    DependencyUnavailable when the server does not answer in time, has no such bucket or refuses the keys.
     """
 
     def __init__(self, server: S3Server, name: str, prefix: str = "", *, part_bytes: int = PART_BYTES) -> None:
+        if _BUCKET.match(name) is None:
+            raise InvalidRequest(f"not the name of a bucket: {name!r:.200}")
         if len(prefix.encode()) > _MAX_PREFIX_BYTES:
             raise InvalidRequest(f"a prefix of over {_MAX_PREFIX_BYTES} bytes leaves no room for keys: {prefix!r:.200}")
         self.server = server
@@ -206,6 +207,11 @@ class S3Bucket:
         if failure.code == "RequestTimeTooSkewed":
             return DependencyUnavailable(
                 f"the clocks of this machine and of {self.server.endpoint} differ too much: set them",
+                dependency="store",
+            )
+        if failure.code in _ELSEWHERE:
+            return DependencyUnavailable(
+                f"bucket {self.name!r} is in another region than {self.server.region!r}: set storage.s3_region",
                 dependency="store",
             )
         if failure.code in _REFUSED or failure.response.status in (401, 403):

@@ -6,7 +6,8 @@ from typing import Literal, TypeAlias
 from lookalike.errors import CapabilityMissing, PreconditionFailed
 from lookalike.storage import s3_claims
 from lookalike.storage.s3_bucket import Found, S3Bucket
-from lookalike.storage.s3_claims import CLAIMS, ONLY_NEW, follow
+from lookalike.storage.s3_claims import follow
+from lookalike.storage.s3_race import CLAIMS, ONLY_NEW
 from lookalike.storage.s3_transport import ConditionNotMet, ConditionNotSupported
 from lookalike.storage.s3_versions import Written, descends_from, describe, etag_of, new_token, sha256_of
 
@@ -35,20 +36,21 @@ class ConditionalWrites:
         """See :meth:`lookalike.storage.port.ObjectStore.put_if`; also raises CapabilityMissing."""
         means = self._means = self._means or probe(self._bucket)
         if etag is None:
-            how = Written.BY_CONDITION if means == "native" else Written.BY_CLAIM
-            return s3_claims.write_new(self._bucket, key, data, how)
+            if means == "claims":
+                return s3_claims.write_new(self._bucket, key, data)
+            return self._write_natively(key, data, None, ONLY_NEW)
         lying = self._bucket.stat(key)
         former = None if lying is None else follow(self._bucket, key, lying)
         if lying is None or former is None or etag_of(former) != etag:
             raise PreconditionFailed(f"{key} has changed", key=key)
         if means == "claims":
             return s3_claims.write_over(self._bucket, key, data, former)
-        return self._write_natively(key, data, former, f'"{lying.server_etag}"')
+        return self._write_natively(key, data, former, ("If-Match", f'"{lying.server_etag}"'))
 
-    def _write_natively(self, key: str, data: bytes, former: Found, server_etag: str) -> str:
+    def _write_natively(self, key: str, data: bytes, former: Found | None, only: tuple[str, str]) -> str:
         token = new_token(Written.BY_CONDITION)
         try:
-            self._bucket.put(key, data, describe(sha256_of(data), token, former), only=("If-Match", server_etag))
+            self._bucket.put(key, data, describe(sha256_of(data), token, former), only=only)
         except ConditionNotMet:
             # Perhaps by ourselves: the first answer was lost and the request sent again.
             if not descends_from(self.current(key), token):

@@ -18,9 +18,10 @@ _CHUNK_BYTES = 1 << 20
 _MAX_CHANGES = 5
 
 
-def download(bucket: S3Bucket, key: str, sink: BinaryIO) -> Found:
+def download(bucket: S3Bucket, key: str, sink: BinaryIO, *, is_ours: bool = True) -> Found:
     """Writes the object to ``sink`` from its start: all of one version, with the length and SHA-256 it was put with.
 
+    What other programs call ``sha256`` in their metadata may be anything: it is checked only where ``is_ours``.
     Raises ObjectNotFound, DamagedArtifact when the bytes are wrong twice, PreconditionFailed when the object keeps
     being replaced, and DependencyUnavailable when nothing more comes. Then ``sink`` holds anything.
     """
@@ -35,7 +36,8 @@ def download(bucket: S3Bucket, key: str, sink: BinaryIO) -> Found:
             if changes == _MAX_CHANGES:
                 raise
             continue
-        if sink.tell() == found.size_bytes and found.metadata.get(SHA256, sha256) == sha256:
+        expected = found.metadata.get(SHA256, sha256) if is_ours else sha256
+        if sink.tell() == found.size_bytes and expected == sha256:
             return found
         damaged += 1
         if damaged == 2:

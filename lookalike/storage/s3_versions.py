@@ -13,7 +13,7 @@ from enum import StrEnum
 from lookalike.storage.s3_bucket import Found
 from lookalike.storage.s3_download import SHA256
 
-_TOKEN, _PAST = "version", "past"
+TOKEN, _PAST = "version", "past"
 _SHORT = 8  # hexadecimal digits by which a former version is remembered
 _REMEMBERED = 30  # of them: 240 characters, where Swift allows 256
 
@@ -33,17 +33,17 @@ def new_token(how: Written) -> str:
 
 def etag_of(found: Found | None) -> str | None:
     """Our ETag: the token, or the server's ETag of an object that another program wrote."""
-    return None if found is None else found.metadata.get(_TOKEN, found.server_etag)
+    return None if found is None else found.metadata.get(TOKEN, found.server_etag)
 
 
 def is_claimed(found: Found) -> bool:
     """Whether a claim may exist that goes on from this version."""
-    return found.metadata.get(_TOKEN, "").startswith(Written.BY_CLAIM)
+    return found.metadata.get(TOKEN, "").startswith(Written.BY_CLAIM)
 
 
 def describe(data_sha256: str, token: str, former: Found | None = None) -> dict[str, str]:
     """The metadata of a version that was written over ``former``."""
-    described = {SHA256: data_sha256, _TOKEN: token}
+    described = {SHA256: data_sha256, TOKEN: token}
     if former is not None:
         past = [_short(etag_of(former) or ""), *remembered(former)][:_REMEMBERED]
         described[_PAST] = "".join(past)
@@ -55,7 +55,7 @@ def sha256_of(data: bytes) -> str:
 
 
 def remembered(found: Found) -> list[str]:
-    """The versions before this one, the last first, as :func:`shortened` has them."""
+    """The versions before this one, the last first, each by its first digits."""
     past = found.metadata.get(_PAST, "")
     return [past[start : start + _SHORT] for start in range(0, len(past), _SHORT)]
 
@@ -77,4 +77,4 @@ def _short(etag: str) -> str:
 
 def carried(metadata: Mapping[str, str]) -> dict[str, str]:
     """What of a claim's metadata the object gets: all that is ours."""
-    return {name: metadata[name] for name in (SHA256, _TOKEN, _PAST) if name in metadata}
+    return {name: metadata[name] for name in (SHA256, TOKEN, _PAST) if name in metadata}

@@ -87,8 +87,8 @@ STATE = (GALLERIES, GALLERY_IMAGES, JOBS, OLDEST_JOB_SECONDS, QUEUE_DEPTH)
 STAGE_SECONDS = Metric(
     "lookalike_stage_seconds",
     Kind.HISTOGRAM,
-    "Time of each stage: read and decode of one image, embed of one batch, write_part, build (with its backend), "
-    "evaluate, promote; by outcome (ok or failed).",
+    "Time of each stage: read and decode of one image, embed of one batch, embed_part and write_part, build and "
+    "evaluate (with their backend), promote; by outcome (ok or failed).",
     ("stage", "backend", "outcome"),
     _STAGE_SECONDS,
 )

@@ -9,6 +9,7 @@ import logging
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import TextIO
 
 from lookalike.settings import Settings
 from lookalike.telemetry import tracing
@@ -28,7 +29,7 @@ def configure_logging(settings: Settings) -> None:
     """Makes the root logger write as ``telemetry.log_format`` and ``telemetry.log_level`` say; called again, anew."""
     options = settings.telemetry
     redact = Redactor(settings)
-    handler = _Handler(sys.stderr)
+    handler = _Handler()
     handler.setFormatter(_JsonLines(redact) if options.log_format == "json" else _Text(redact))
     root = logging.getLogger()
     for former in [one for one in root.handlers if isinstance(one, _Handler)]:
@@ -39,8 +40,15 @@ def configure_logging(settings: Settings) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
-class _Handler(logging.StreamHandler):  # type: ignore[type-arg] # generic in its stub only
-    """Ours: one that somebody else added stays."""
+class _Handler(logging.StreamHandler[TextIO]):
+    """Ours: one that somebody else added stays. Writes to what standard error is at the moment of the line."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override] # looked up anew, as logging's own last resort does
+        return sys.stderr
 
 
 class _Text(logging.Formatter):

@@ -23,6 +23,7 @@ class Recorder:
     def __init__(self, declared: Iterable[Metric]) -> None:
         self._declared = tuple(declared)
         self._instruments: dict[str, Any] = {}
+        self._labelled: dict[tuple[object, ...], Any] = {}  # found again faster than an instrument finds its own
         self._registry: CollectorRegistry | None = None
         self._lock = threading.Lock()
 
@@ -66,8 +67,13 @@ class Recorder:
     def _found(self, metric: Metric, labels: dict[str, object]) -> Any:
         if self._registry is None:
             return None
-        instrument = self._instruments[metric.name]
-        return instrument.labels(**labels) if metric.labels else instrument
+        if not metric.labels:
+            return self._instruments[metric.name]
+        key = (metric.name, *labels.items())
+        found = self._labelled.get(key)
+        if found is None:
+            found = self._labelled[key] = self._instruments[metric.name].labels(**labels)
+        return found
 
 
 PROCESS = Recorder(PROCESS_WIDE)  # the straight path, the store, queues and the cache

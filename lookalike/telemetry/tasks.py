@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from lookalike.errors import LookalikeError
 from lookalike.telemetry import tracing
 from lookalike.telemetry.context import bound
 from lookalike.telemetry.declared import TASK_SECONDS, TASKS_ENQUEUED, TASKS_FINISHED, TASKS_RETRIED, TASKS_STARTED
@@ -29,7 +28,10 @@ def working(
     part_id: str | None = None,
     gallery: str | None = None,
 ) -> Iterator[None]:
-    """Around a task in its worker; ``headers`` are those that came with it."""
+    """Around a task in its worker; ``headers`` are those that came with it.
+
+    An error without a ``code`` is counted as ``internal``.
+    """
     started = time.perf_counter()
     outcome = "internal"
     PROCESS.count(TASKS_STARTED, queue=queue)
@@ -41,8 +43,8 @@ def working(
         ):
             yield
         outcome = "ok"
-    except LookalikeError as error:
-        outcome = error.code
+    except Exception as error:
+        outcome = getattr(error, "code", outcome)
         raise
     finally:
         PROCESS.observe(TASK_SECONDS, time.perf_counter() - started, queue=queue)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Attributes: TypeAlias = Mapping[str, str | int]
 
 _TRACES_PATH = "/v1/traces"
+_TIMEOUT_S = 3.0  # with all retries: a process that ends waits for it once
 
 
 class SpanKind(StrEnum):
@@ -76,7 +77,8 @@ def configure_tracing(settings: Settings, service: str) -> Callable[[], None]:
         raise MissingExtra("opentelemetry-sdk", "tracing") from error
     about = {"service.name": f"lookalike-{service}", "service.version": __version__}
     provider = TracerProvider(resource=Resource.create(about))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint.rstrip("/") + _TRACES_PATH)))
+    exporter = OTLPSpanExporter(endpoint.rstrip("/") + _TRACES_PATH, timeout=_TIMEOUT_S)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
     _Active.tracer = provider.get_tracer("lookalike", __version__)
 
     def stop() -> None:

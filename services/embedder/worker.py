@@ -3,6 +3,8 @@
 One process has the model; units come one at a time, and the images of each are decoded by threads.
 """
 
+import importlib
+
 from lookalike.bootstrap import wire
 from lookalike.bootstrap_jobs import work
 from lookalike.jobs.steps import Queue
@@ -11,9 +13,15 @@ from lookalike.telemetry.process import observed
 
 
 def run(settings: Settings) -> None:
-    """Works until SIGTERM or Ctrl-C. Raises InvalidRequest where the settings name no queue."""
+    """Works until SIGTERM or Ctrl-C. Raises InvalidRequest where the settings name no queue.
+
+    Where no remote embedder is set up, torch is needed here: raises MissingExtra without it.
+    """
     with observed(settings, "embedder-worker"):
         workspace = wire(settings)
+        if settings.embedder.url is None:
+            # Now, which takes seconds, and not while the first unit and its lease wait for it.
+            importlib.import_module("lookalike.embedding.torch_local")
         try:
             work(settings, workspace, [Queue.EMBED], threads=1)
         finally:

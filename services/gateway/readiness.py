@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from lookalike.errors import ErrorKind, LookalikeError
+from lookalike.errors import DependencyUnavailable, LookalikeError
 from lookalike.pipeline.backends import describe_backends
 from lookalike.pipeline.workspace import Workspace
 
@@ -30,7 +30,7 @@ class Readiness(BaseModel):
     """``ready`` while the store answers. What is live is opened in the background: ``opening`` until that is done.
 
     ``problems`` are what could not be opened, by ``gallery/model/backend`` or by model; searches of it fail, others
-    work. What may pass, such as a server that is down, is tried again, and is no problem once it has been opened.
+    work. What wants a server that is down is tried again, and is no problem once it is open.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,8 +46,7 @@ class Readiness(BaseModel):
 class Opener:
     """Opens every live index and the default models' embedders in a thread, so that the first search finds them.
 
-    As long as something could not be opened that may be there later, all of it is tried again every ``retry_s``
-    seconds.
+    As long as a server that is needed for it does not answer, all of it is tried again every ``retry_s`` seconds.
     """
 
     def __init__(self, workspace: Workspace, retry_s: float = RETRY_S) -> None:
@@ -83,7 +82,7 @@ class Opener:
             self._open_all()
         finally:
             self._done.set()
-        while any(error.kind is ErrorKind.UNAVAILABLE for error in self._found.values()):
+        while any(isinstance(error, DependencyUnavailable) for error in self._found.values()):
             if self._stopped.wait(self._retry_s):
                 return
             self._open_all()
@@ -97,7 +96,7 @@ class Opener:
                 # A damaged index, a server that is down: named in /readyz, and said again to whoever asks for it.
                 _log.warning("%s cannot be opened: %s", what, error.message)
         for what in former.keys() - self._found.keys():
-            _log.info("%s is open", what)
+            _log.info("%s is no problem any more", what)
 
     def _open_galleries(self) -> None:
         models = set()

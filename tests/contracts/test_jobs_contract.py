@@ -1,15 +1,19 @@
 """The contract of the jobs port, run on every adapter; an adapter that comes later adds itself to ``ADAPTERS``.
 
-What a job does here is under the test's control: it reports, waits for a signal, succeeds, fails.
+What a job does here is under the test's control: it reports, waits for a signal, succeeds, fails. The queue is a real
+Redis and a real Celery worker, whose threads are in this process so that the test can tell them when to go on.
 """
 
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
+from celery_jobs import InThisProcess, celery_worker
 from pydantic import JsonValue
+from real_servers import RedisServer
 
 from lookalike.errors import InvalidRequest, InvalidSource, JobNotFound, WrongJobState
 from lookalike.jobs.inline import InlineJobs
@@ -67,19 +71,36 @@ class Work:
 Open = Callable[[Work], Jobs]
 
 
-def _inline(folder: Path) -> Open:
+def _inline(folder: Path, request: pytest.FixtureRequest) -> Open:
     def opened(work: Work) -> Jobs:
         return InlineJobs(LocalStore(folder / "store"), folder / "locks", work.run, threads=2)
 
     return opened
 
 
-ADAPTERS: dict[str, Callable[[Path], Open]] = {"inline": _inline}
+def _celery(folder: Path, request: pytest.FixtureRequest) -> Open:
+    worker: InThisProcess = request.getfixturevalue("worker")
+    return partial(worker.jobs, LocalStore(folder / "store"))
+
+
+@pytest.fixture(scope="module")
+def worker(redis_server: RedisServer) -> Iterator[InThisProcess]:
+    with celery_worker(redis_server) as made:
+        yield made
+
+
+ADAPTERS: dict[str, Callable[[Path, pytest.FixtureRequest], Open]] = {"celery": _celery, "inline": _inline}
 
 
 @pytest.fixture(params=sorted(ADAPTERS))
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
-    return ADAPTERS[request.param](tmp_path)
+    return ADAPTERS[request.param](tmp_path, request)
+
+
+@pytest.fixture
+def inline(tmp_path: Path, request: pytest.FixtureRequest) -> Open:
+    """For what only jobs of this process promise."""
+    return _inline(tmp_path, request)
 
 
 @pytest.fixture
@@ -228,8 +249,8 @@ def test_jobs_outlive_the_process(opener: Open, work: Work) -> None:
     second.close()
 
 
-def test_closing_stops_what_runs_at_its_next_report_and_what_is_queued(opener: Open, work: Work) -> None:
-    first = opener(work)
+def test_closing_stops_what_runs_at_its_next_report_and_what_is_queued(inline: Open, work: Work) -> None:
+    first = inline(work)
     running = first.submit(wanted("a", waits=True))
     queued = first.submit(wanted("b"))
     work.begun("a")
@@ -238,7 +259,7 @@ def test_closing_stops_what_runs_at_its_next_report_and_what_is_queued(opener: O
     assert ended(first, queued).error is not None  # failed before the running one is waited for
     work.go_on("a")
     closing.join(WAIT_S)
-    second = opener(Work())
+    second = inline(Work())
     for job in (running, queued):
         found = second.get(job.job_id)
         assert found.state is JobState.FAILED

@@ -206,14 +206,15 @@ def _count_up(address: Address, times: int) -> None:
 
 def test_processes_that_count_together_lose_no_step(address: Address, store: ObjectStore) -> None:
     store.put("counter", b"0")
-    times = address.times(40, 5)
+    times, num_processes = address.times(40, 4), address.times(3, 2)
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_count_up, args=(address, times)) for _ in range(3)]
+    processes = [context.Process(target=_count_up, args=(address, times)) for _ in range(num_processes)]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
-    assert store.get("counter") == b"%d" % (3 * times)
+    assert [process.exitcode for process in processes] == [0] * num_processes
+    assert store.get("counter") == b"%d" % (num_processes * times)
 
 
 def test_a_reader_never_sees_half_an_object(address: Address, store: ObjectStore) -> None:

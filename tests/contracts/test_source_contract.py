@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 import pytest
@@ -21,7 +22,10 @@ from lookalike.galleries.demo.generate import generate
 from lookalike.galleries.folder import FolderSource
 from lookalike.galleries.open import open_source
 from lookalike.galleries.port import GallerySource, SourceImage, SourceProblem
+from lookalike.galleries.s3_prefix import S3PrefixSource
 from lookalike.galleries.url_list import UrlListSource
+from lookalike.storage.local import LocalStore
+from lookalike.storage.s3_bucket import Found
 from lookalike.types.images import MAX_KEY_CHARS
 
 # Names whose order by code point differs from that of the file system, of folders before files, of case, and of
@@ -132,7 +136,35 @@ def demo(tmp_path: Path) -> Case:
     return Case(lambda: CocoSource(gallery.annotations, gallery.images), truth, set())
 
 
-@pytest.fixture(params=[folder, coco, table, urls, json_lines, demo], ids=lambda make: make.__name__)
+class Shelf:
+    """A test double for a bucket that is kept in a folder, so that this suite needs no server.
+
+    tests/unit/galleries/test_galleries_s3_prefix.py reads a real one.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._store = LocalStore(root)
+
+    def list(self, prefix: str) -> Iterator[Found]:
+        for info in self._store.list(prefix):
+            yield Found(info.key, info.size_bytes, info.etag)
+
+    def download(self, key: str, sink: BinaryIO) -> None:
+        sink.write(self._store.get(key))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def bucket(tmp_path: Path) -> Case:
+    truth = _files(tmp_path / "bucket" / "of" / "images")
+    store = LocalStore(tmp_path / "bucket")
+    for passed_over in ("of/images/.hidden.png", "of/images/.folder/1.png", "of/images/notes.txt", "of/imagesX.png"):
+        store.put(passed_over, b"")
+    return Case(lambda: S3PrefixSource(Shelf(tmp_path / "bucket"), "bucket", "of/images/"), truth, set())
+
+
+@pytest.fixture(params=[folder, coco, table, urls, json_lines, demo, bucket], ids=lambda make: make.__name__)
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
     made: Case = request.param(tmp_path)
     return made

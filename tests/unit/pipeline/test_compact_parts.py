@@ -3,6 +3,7 @@
 import pytest
 from small_gallery import GALLERY, PART_IMAGES, BlockEmbedder, SmallGallery
 
+from lookalike.errors import PreconditionFailed
 from lookalike.pipeline.compact import compact
 
 
@@ -76,3 +77,16 @@ def test_an_empty_set_stays_empty(tmp_path):
     gallery.take(1)
     gallery.embed(BlockEmbedder())
     assert compact(gallery.sets, gallery.newest()).num_embeddings == 0
+
+
+def test_a_set_that_came_while_another_was_compacted_stays_the_newest(tmp_path):
+    gallery = SmallGallery(tmp_path)
+    for number in range(5):
+        gallery.put(number)
+        gallery.embed(BlockEmbedder())
+    older = gallery.newest()
+    gallery.put(5)
+    newer = gallery.embed(BlockEmbedder()).set_id
+    with pytest.raises(PreconditionFailed):
+        compact(gallery.sets, older, part_images=PART_IMAGES)
+    assert gallery.newest().set_id == newer

@@ -101,11 +101,10 @@ def test_what_is_no_secret_stays() -> None:
 
 
 def test_what_is_bound_ends_with_its_block_also_after_an_error() -> None:
-    with pytest.raises(ZeroDivisionError), bound(request_id="r"):
-        with bound(request_id="other", job_id=None):
-            assert current() == {"request_id": "other"}
+    with bound(request_id="r"):
+        with pytest.raises(ZeroDivisionError, match="other"), bound(request_id="other", job_id=None):
+            raise ZeroDivisionError(current()["request_id"])
         assert current() == {"request_id": "r"}
-        raise ZeroDivisionError
     assert current() == {}
 
 

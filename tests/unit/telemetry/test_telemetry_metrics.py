@@ -64,7 +64,7 @@ def test_a_recorder_counts_from_its_start_on() -> None:
     registry = recorder.start()
     assert recorder.start() is registry
     for metric in declared.ALL:
-        labels = {name: "x" for name in metric.labels}
+        labels = dict.fromkeys(metric.labels, "x")
         match metric.kind:
             case Kind.COUNTER:
                 recorder.count(metric, 2, **labels)
@@ -73,7 +73,7 @@ def test_a_recorder_counts_from_its_start_on() -> None:
             case Kind.HISTOGRAM:
                 recorder.observe(metric, 0.5, **labels)
     for metric in declared.ALL:
-        labels = {name: "x" for name in metric.labels}
+        labels = dict.fromkeys(metric.labels, "x")
         suffix = "_count" if metric.kind is Kind.HISTOGRAM else ""
         wanted = {Kind.COUNTER: 2, Kind.GAUGE: 7, Kind.HISTOGRAM: 1}[metric.kind]
         assert registry.get_sample_value(f"{metric.exposed}{suffix}", labels) == wanted, metric.name

@@ -1,0 +1,117 @@
+"""Proof 1: workers are killed with -9 at random moments, and nothing is lost, doubled or left over."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cluster import FULL, Cluster, Killer, cluster, draw
+from real_servers import RedisServer
+
+from lookalike.bootstrap import wire
+from lookalike.catalog.embedding_sets import EmbeddingSet, kept_rows
+from lookalike.jobs.port import JobState
+from lookalike.pipeline.collect import collect
+from lookalike.pipeline.index_gallery import build_indexes, embed_gallery, newest_set
+from lookalike.pipeline.retention import Retention
+from lookalike.pipeline.workspace import Workspace
+from lookalike.settings import load
+
+IMAGES, KILLS = (2000, 50) if FULL else (320, 8)
+BACKENDS = ["exact", "faiss", "annoy", "qdrant"]
+
+
+@pytest.fixture
+def killed(tmp_path: Path, redis_server: RedisServer) -> Cluster:
+    with cluster(tmp_path, redis_server) as made:
+        yield made
+
+
+def test_killed_workers_lose_and_double_nothing(killed: Cluster, tmp_path: Path) -> None:
+    pictures = draw(tmp_path / "pictures", IMAGES)
+    killer = Killer(killed)
+    ingested = killer.until_ended(killed.submit("ingest", "g", source=str(pictures)))
+    assert ingested.state is JobState.SUCCEEDED, f"{ingested}\n{killed.logs()}"
+    models = ["color_edges@1", "pixels16@1"]
+    rounds = 0
+    while rounds < 2 or killer.kills < KILLS:
+        model = models[rounds % 2]
+        if rounds >= 2:
+            # New bytes under every key: everything is to be embedded again.
+            draw(pictures, IMAGES, side=64 + rounds)
+            assert killer.until_ended(killed.submit("ingest", "g", source=str(pictures))).state is JobState.SUCCEEDED
+        job = killed.submit("reembed", "g", model=model, force=True, backends=BACKENDS)
+        done = killer.until_ended(job)
+        assert done.state is JobState.SUCCEEDED, f"{done}\n{killed.logs()}"
+        rounds += 1
+    assert killer.kills >= KILLS
+    print(f"{killer.kills} kills over {rounds} re-embeddings of {IMAGES} images")  # noqa: T201 seen with -s
+    killed.revive()
+    killed.run("evaluate", "g", num_queries=20)
+
+    live = killed.workspace.pointers.get("g")
+    assert live is not None
+    assert live.default_model == models[(rounds - 1) % 2]
+    entry = live.models[live.default_model]
+    final = killed.workspace.sets.get("g", entry.newest)
+    _assert_every_image_once(killed.workspace, final)
+    _assert_same_as_without_faults(killed.workspace, final, entry.indexes, tmp_path / "undisturbed", pictures)
+    killed.stop_workers()
+    _assert_no_orphans(killed.workspace)
+
+
+def _assert_every_image_once(at: Workspace, final: EmbeddingSet) -> None:
+    version = at.galleries.version("g")
+    wanted = Counter(record.image_id for record in at.galleries.records(version))
+    found: Counter[str] = Counter()
+    for part in final.parts:
+        ids = at.sets.read_part("g", final.model_digest, part.part_id).ids_N16[kept_rows(part)]
+        found.update(row.tobytes().hex() for row in ids)
+    assert set(wanted.values()) == {1}
+    assert found == Counter({identifier.replace("-", ""): 1 for identifier in wanted})
+
+
+def _assert_same_as_without_faults(
+    at: Workspace, final: EmbeddingSet, indexes: dict[str, str], folder: Path, pictures: Path
+) -> None:
+    """One process that nobody disturbs embeds and builds the same; both have the same embeddings and files."""
+    alone = wire(
+        load({"LOOKALIKE_STORAGE__FOLDER": str(folder / "store"), "LOOKALIKE_STORAGE__CACHE": str(folder / "cache")})
+    )
+    try:
+        matrix = at.artifacts.matrix(final)
+        order = np.argsort(matrix.items_N48.view("S48").ravel())
+        from lookalike.galleries.open import open_source
+        from lookalike.pipeline.ingest import ingest
+        from lookalike.pipeline.models import import_model
+
+        import_model(alone, f"baseline:{final.model.partition('@')[0]}")
+        source = open_source(str(pictures))
+        ingest(alone.store, alone.galleries, alone.ledger, "g", source, limits=alone.limits)
+        embed_gallery(alone, "g", final.model)
+        theirs = alone.artifacts.matrix(newest_set(alone, "g", final.model))
+        their_order = np.argsort(theirs.items_N48.view("S48").ravel())
+        assert (matrix.items_N48[order] == theirs.items_N48[their_order]).all()
+        np.testing.assert_allclose(matrix.embeddings_ND[order], theirs.embeddings_ND[their_order], atol=2e-6)
+
+        # The same set, built again elsewhere: byte for byte the same index, where its library is deterministic.
+        for key in [info.key for info in at.store.list("galleries/g/")]:
+            if "/indexes/" not in key and "/images/" not in key:
+                alone.store.put(key, at.store.get(key))
+        for backend, index_id in indexes.items():
+            ours = at.indexes.get("g", index_id)
+            built_from = at.sets.get("g", ours.set_id)
+            again = build_indexes(alone, "g", built_from, [backend], params=ours.build_params)[0]
+            assert again.index_id == ours.index_id
+            assert again.num_embeddings == ours.num_embeddings == len(matrix.items_N48)
+            assert again.parity == ours.parity
+            if backend != "qdrant":  # its segments have names of their own
+                assert [file.sha256 for file in again.files] == [file.sha256 for file in ours.files]
+    finally:
+        alone.close()
+
+
+def _assert_no_orphans(at: Workspace) -> None:
+    collect(at, "g", Retention(keep_s=0, keep_former=5))
+    again = collect(at, "g", Retention(keep_s=0, keep_former=5))
+    assert not again.deleted
