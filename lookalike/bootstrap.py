@@ -1,7 +1,8 @@
 """Settings -> wired ports: the only place that picks adapters."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING
@@ -25,17 +26,21 @@ from lookalike.jobs.inline import InlineJobs
 from lookalike.jobs.ledger import Ledger
 from lookalike.jobs.port import Jobs
 from lookalike.pipeline.gate_rule import GateRule
+from lookalike.pipeline.job_sources import SourceBuckets
 from lookalike.pipeline.retention import Retention
 from lookalike.pipeline.search import QueryParts
 from lookalike.pipeline.served import Serving
 from lookalike.pipeline.workspace import Workspace
 from lookalike.settings import QdrantSettings, Settings, StorageSettings
 from lookalike.storage.local import LocalStore
+from lookalike.storage.observed import ObservedStore
 from lookalike.storage.port import ObjectStore
 from lookalike.types.models import ModelManifest, ModelRef
 
 if TYPE_CHECKING:
     from lookalike.storage.s3_bucket import S3Server
+
+_LOOK_TIMEOUT_S = 2.0  # whoever looks at the queue can do without an answer
 
 
 class LoadedEmbedders:
@@ -109,7 +114,8 @@ class LoadedEmbedders:
 
 def wire(settings: Settings) -> Workspace:
     """The ports of this process. Opens nothing that a command might not need."""
-    store, close_store = _store(settings.storage)
+    opened, close_store = _store(settings.storage)
+    store = ObservedStore(opened)
     sets, galleries, indexes = EmbeddingSets(store), Galleries(store), Indexes(store)
     pointers, models = LivePointers(store), Models(store)
     artifacts = LocalArtifacts(
@@ -140,6 +146,7 @@ def wire(settings: Settings) -> Workspace:
         backend_names=registry.BACKEND_NAMES,
         embedder=embedders,
         fetch=fetch,
+        source_buckets=SourceBuckets(settings.jobs.source_buckets, partial(open_bucket, settings)),
         limits=limits,
         decode_workers=settings.embedder.decode_threads or "auto",
         query=QueryParts(embedder=embedders, fetch=fetch, limits=limits, preferred_backend=settings.search.backend),
@@ -226,6 +233,24 @@ def wire_jobs(settings: Settings, workspace: Workspace) -> Jobs:
 
     run = partial(run_job, workspace, source_folders=settings.jobs.source_folders)
     return InlineJobs(workspace.store, workspace.artifacts.file("jobs", "locks"), run, threads=settings.jobs.threads)
+
+
+@contextmanager
+def queue_depths(settings: Settings) -> Iterator[Callable[[], Mapping[str, int]] | None]:
+    """What says how many messages wait in each queue; None where the settings name no queue.
+
+    It raises DependencyUnavailable while the queue does not answer.
+    """
+    if settings.queue.url is None:
+        yield None
+        return
+    from lookalike.jobs.redis_turns import RedisTurns
+
+    turns = RedisTurns(settings.queue.url.get_secret_value(), timeout_s=_LOOK_TIMEOUT_S)
+    try:
+        yield turns.depths
+    finally:
+        turns.close()
 
 
 def _fetcher(settings: Settings, limits: ImageLimits) -> Callable[[str], bytes]:

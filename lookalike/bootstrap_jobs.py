@@ -2,9 +2,11 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
+from lookalike.bootstrap import wire
 from lookalike.errors import InvalidRequest
 from lookalike.jobs.celery_queue import CeleryBroker, make_app, run_worker
 from lookalike.jobs.dispatch import Dispatch
@@ -22,6 +24,10 @@ from lookalike.pipeline.part_plan import Plans
 from lookalike.pipeline.workspace import Workspace
 from lookalike.settings import Settings
 from lookalike.settings_sources import variable
+from lookalike.telemetry.metrics import serve_metrics
+from lookalike.telemetry.process import observed
+
+_ASKER_TIMEOUT_S = 2.0  # of a request to Redis: who asks for a job, which the store keeps, waits for no outage
 
 _log = logging.getLogger(__name__)
 
@@ -29,14 +35,29 @@ _log = logging.getLogger(__name__)
 def queued_jobs(settings: Settings, workspace: Workspace) -> QueuedJobs:
     """Jobs that workers of other processes do. Raises InvalidRequest where the settings name no queue."""
     url = _url(settings)
-    turns = RedisTurns(url)
-    broker = CeleryBroker(make_app(url, visibility_s=settings.queue.visibility_s))
+    turns = RedisTurns(url, timeout_s=_ASKER_TIMEOUT_S)
+    broker = CeleryBroker(make_app(url, visibility_s=settings.queue.visibility_s, timeout_s=_ASKER_TIMEOUT_S))
 
     def close() -> None:
         turns.close()
         broker.close()
 
     return QueuedJobs(workspace.store, _steps(settings, workspace), Dispatch(broker, turns), close=close)
+
+
+@contextmanager
+def worker_process(settings: Settings, service: str) -> Iterator[Workspace]:
+    """The ports of a worker, with its log, traces (as ``service``) and metrics, from its start to its end.
+
+    Raises OSError where the port of the metrics is taken, MissingExtra for what the settings want and is not installed.
+    """
+    with observed(settings, service), ExitStack() as ends:
+        server = serve_metrics(settings)
+        if server is not None:
+            ends.callback(server.close)
+        workspace = wire(settings)
+        ends.callback(workspace.close)
+        yield workspace
 
 
 def work(settings: Settings, workspace: Workspace, queues: Sequence[Queue], *, threads: int) -> None:

@@ -62,6 +62,10 @@ class InThisProcess:
         assert self.runner is not None
         self.runner.work(message, last_try=last_try)
 
+    def postponed(self, message: Message, seconds: float) -> None:
+        assert self.runner is not None
+        self.runner.postponed(message, seconds)
+
     def jobs(self, store: ObjectStore, work: Does) -> QueuedJobs:
         """Jobs in ``store`` that ``work`` does from now on."""
         turns, steps = RedisTurns(self.server.url), OneUnit(work.run)

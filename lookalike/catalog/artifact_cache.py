@@ -18,6 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lookalike.errors import DiskFull
+from lookalike.telemetry.declared import CACHE_BYTES, CACHE_EVICTIONS
+from lookalike.telemetry.metrics import PROCESS
 
 _NUM_TURNS = 64  # files by which the writers of one folder take turns; folders share them
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -74,6 +76,7 @@ class ArtifactCache:
                 self.make_room(_size(built))
                 os.utime(built)
                 built.rename(target)
+                self._tell_size()
         self._let_go(built)
 
     def scratch(self) -> Path:
@@ -109,7 +112,7 @@ class ArtifactCache:
         for folder, size in folders:
             if over <= 0:
                 return
-            if self._remove(folder):
+            if self._evict(folder):
                 over -= size
 
     def _write(self, target: Path, size_bytes: int, write: Callable[[Path], None]) -> None:
@@ -120,6 +123,7 @@ class ArtifactCache:
                     write(temporary)
                     target.parent.mkdir(parents=True, exist_ok=True)
                     temporary.rename(target)
+                    self._tell_size()
                     return
                 except OSError as error:
                     if error.errno not in _FULL:
@@ -138,9 +142,19 @@ class ArtifactCache:
         for folder, size in self._folders():
             if freed >= size_bytes:
                 break
-            if self._remove(folder):
+            if self._evict(folder):
                 freed, removed = freed + size, True
         return removed
+
+    def _evict(self, folder: Path) -> bool:
+        """:meth:`_remove`, counted."""
+        removed = self._remove(folder)
+        if removed:
+            PROCESS.count(CACHE_EVICTIONS)
+        return removed
+
+    def _tell_size(self) -> None:
+        PROCESS.set(CACHE_BYTES, sum(size for _, size in self._folders()))
 
     def _let_go(self, scratch: Path) -> None:
         with self._lock:

@@ -8,6 +8,7 @@ import typer
 
 from lookalike.cli.output import progress, say, table
 from lookalike.cli.session import workspace
+from lookalike.pipeline.change import delete_gallery
 from lookalike.pipeline.gallery_state import gallery_state
 from lookalike.pipeline.ingest import ingest as ingest_images
 from lookalike.pipeline.lineage import lineage
@@ -47,13 +48,13 @@ def show(name: str) -> None:
 def delete(name: str) -> None:
     """Removes a gallery with its images, embeddings and indexes."""
     with workspace() as at:
-        at.galleries.delete(name)
+        delete_gallery(at, name)
         say({"deleted": name}, f"gallery {name} deleted")
 
 
 def ingest(
     gallery: str,
-    source: Annotated[str, typer.Argument(help="Folder, COCO annotation file, CSV, or list of URLs.")],
+    source: Annotated[str, typer.Argument(help="Folder, COCO annotation file, CSV, list of URLs, or s3://.")],
     images: Annotated[Path | None, typer.Option(help="The images' folder, for annotation files.")] = None,
     retry_failed: Annotated[bool, typer.Option(help="Try images of the failure ledger again.")] = False,
 ) -> None:
@@ -61,7 +62,7 @@ def ingest(
     from lookalike.galleries.open import open_source
 
     with workspace() as at, progress() as report:
-        opened = open_source(source, images_root=images, fetcher=at.fetch)
+        opened = open_source(source, images_root=images, fetcher=at.fetch, open_bucket=at.source_buckets.open)
         try:
             made = ingest_images(
                 at.store,

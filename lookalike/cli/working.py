@@ -23,7 +23,7 @@ def worker(role: Role) -> None:
         else:
             from services.indexer.worker import run
     except ModuleNotFoundError as error:
-        raise MissingExtra(str(error.name), "queue") from error
+        raise MissingExtra(str(error.name), role.value) from error
     run(load())
 
 

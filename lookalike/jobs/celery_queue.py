@@ -5,8 +5,11 @@ comes back), a worker takes one at a time, and no result is kept: results are in
 """
 
 import logging
+import os
 import random
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from lookalike.errors import DependencyUnavailable, MissingExtra
@@ -16,8 +19,10 @@ from lookalike.jobs.steps import Queue, Unit
 from lookalike.telemetry import tasks
 
 try:
-    from celery import Celery, signals
+    from celery import Celery, bootsteps, signals
     from celery.apps.worker import Worker
+    from celery.worker import state
+    from celery.worker.request import Request
     from kombu.exceptions import OperationalError
 except ImportError as error:
     raise MissingExtra("celery", "queue") from error
@@ -26,6 +31,7 @@ _TASK = "lookalike.unit"
 _URGENT, _USUAL = 0, 5  # priorities of Celery's Redis transport: the lower number is served first
 _PRIORITIES = list(range(10))
 _MAX_DELAY_S = 60.0
+_TELL_AGAIN_S = 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +39,8 @@ _log = logging.getLogger(__name__)
 def make_app(url: str, *, visibility_s: float, timeout_s: float = 5.0) -> Any:
     """A Celery application over the Redis at ``url``.
 
-    ``visibility_s`` is after how long the message of a worker that died is given to another.
+    ``visibility_s`` is after how long the message of a worker that died is given to another. Who sends a message waits
+    no longer than about twice ``timeout_s`` for a Redis that does not answer, and hardly at all for one that refuses.
     """
     app = Celery("lookalike", broker=url)
     app.conf.update(
@@ -46,12 +53,16 @@ def make_app(url: str, *, visibility_s: float, timeout_s: float = 5.0) -> Any:
             "queue_order_strategy": "priority",
             "socket_timeout": timeout_s,
             "socket_connect_timeout": timeout_s,
+            # Of a sender's connection: what could not be sent now waits in the store.
+            "max_retries": 1,
+            "interval_start": 0.2,
         },
         task_acks_late=True,
         task_default_queue=Queue.INDEX.value,
         task_ignore_result=True,
         task_serializer="json",
         worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_enable_prefetch_count_reduction=False,
         worker_enable_remote_control=False,
         worker_hijack_root_logger=False,
         worker_prefetch_multiplier=1,
@@ -77,7 +88,7 @@ class CeleryBroker:
             "message_format": message.format,
         }
         try:
-            with tasks.enqueueing(unit.queue.value, _kind(unit.name), job_id=message.job_id) as headers:
+            with tasks.enqueueing(unit.queue.value, unit.kind, job_id=message.job_id) as headers:
                 self._app.send_task(
                     _TASK,
                     kwargs={**said, "headers": headers},
@@ -93,6 +104,54 @@ class CeleryBroker:
 
     def close(self) -> None:
         self._app.close()
+
+
+class _Waker(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Lets the thread that fetches messages look at once when another has taken its message off the queue.
+
+    Without it that thread sleeps up to a second between two messages. Begins anew with each connection.
+    """
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+    _ends: tuple[int, int] | None = None
+
+    def start(self, parent: Any) -> None:
+        if parent.hub is not None:
+            _Waker._ends = _Waker._ends or os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+            parent.hub.add_reader(_Waker._ends[0], os.read, _Waker._ends[0], 4096)
+
+    @classmethod
+    def wake(cls) -> None:
+        if cls._ends is not None:
+            os.write(cls._ends[1], b".")
+
+
+class _Request(Request):  # type: ignore[misc]
+    """A message that is taken off the queue by the thread that did its unit, as soon as the queue answers.
+
+    Celery tries that once. When it fails, the message keeps its place in a worker that takes one at a time, and the
+    worker waits for another forever.
+    """
+
+    def acknowledge(self) -> None:
+        self._tell(self.message.ack)
+
+    def reject(self, requeue: bool = False) -> None:
+        """Gives the message back, whatever ``requeue`` says: so end those that could not be sent to come later."""
+        self._tell(partial(self.message.reject, requeue=True))
+
+    def _tell(self, say: Callable[[], None]) -> None:
+        while not self.acknowledged:
+            try:
+                say()
+            except self._connection_errors as error:
+                if state.should_stop or state.should_terminate:
+                    return  # the queue gives it to another
+                _log.warning("a message stays on the queue until that answers: %s", type(error).__name__)
+                time.sleep(_TELL_AGAIN_S)
+            else:
+                self.acknowledged = True
+        _Waker.wake()
 
 
 def run_worker(app: Any, runner: Works, queues: Sequence[Queue], *, threads: int, retries: int) -> None:
@@ -130,7 +189,11 @@ def _say_ready(**said: object) -> None:
 def register(app: Any, runner: Works, *, retries: int) -> None:
     """Makes ``runner`` do what the messages of ``app`` say."""
 
-    @app.task(bind=True, name=_TASK, acks_late=True, max_retries=None, ignore_result=True)  # type: ignore[untyped-decorator]
+    app.steps["consumer"].add(_Waker)
+
+    @app.task(  # type: ignore[untyped-decorator]
+        bind=True, name=_TASK, acks_late=True, max_retries=None, ignore_result=True, Request=_Request
+    )
     def work(
         task: Any,
         *,
@@ -145,16 +208,12 @@ def register(app: Any, runner: Works, *, retries: int) -> None:
         queue = Queue(task.request.delivery_info["routing_key"])
         message = Message(job_id, attempt, Unit(unit, queue, urgent), message_format)
         try:
-            with tasks.working(queue.value, _kind(unit), headers, job_id=job_id, part_id=unit):
+            with tasks.working(queue.value, message.unit.kind, headers, job_id=job_id, part_id=unit):
                 runner.work(message, last_try=tries >= retries)
         except TryLater as later:
             _log.warning("%s of job %s is tried again later: %s", unit, job_id, later)
             tasks.retried(queue.value)
             again = {**task.request.kwargs, "tries": tries + later.counts}
             delay_s = min(_MAX_DELAY_S, 2.0**tries) * random.uniform(0.5, 1.0)  # noqa: S311 jitter, no secret
+            runner.postponed(message, delay_s)
             raise task.retry(kwargs=again, countdown=delay_s) from None
-
-
-def _kind(unit: str) -> str:
-    """A unit's name without its numbers: what metrics and traces call it."""
-    return unit.partition("-")[0]

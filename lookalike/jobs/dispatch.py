@@ -12,7 +12,8 @@ from lookalike.jobs.turns import Turns
 
 FORMAT = 1  # of messages and plans: a worker leaves those of a newer one to newer workers
 _SENT_S = 30.0  # how long a mark lasts when its process dies before the message is sent
-_MARKED_S = 6 * 3600.0
+_MARKED_S = 900.0
+_SLACK_S = 10.0  # for a message that is to come later, to be taken up then
 
 _log = logging.getLogger(__name__)
 
@@ -43,13 +44,24 @@ class Dispatch:
     turns: Turns
 
     def send(self, job: Job, units: Iterable[Unit]) -> int:
-        """How many messages were sent. Raises DependencyUnavailable: then some may have been."""
+        """How many messages were sent. Raises DependencyUnavailable: then some may have been.
+
+        A mark says that a message was sent, not that it is still there: a worker that dies at the wrong moment takes
+        one with it. So it is believed only while messages wait in that queue, and for a quarter of an hour.
+        """
         wanted = {turn_of(job, unit.name): unit for unit in units}
-        at_work = self.turns.known(wanted)
+        known = self.turns.known([name for turn in wanted for name in (turn, mark_of(turn), later_of(turn))])
+        depths = self.turns.depths() if any(mark_of(turn) in known for turn in wanted) else {}
         sent = 0
         for turn, unit in wanted.items():
             mark = mark_of(turn)
-            if turn in at_work or not self.turns.mark(mark, seconds=_SENT_S):
+            if turn in known or later_of(turn) in known:
+                continue
+            if mark in known:
+                if depths.get(unit.queue.value, 0):
+                    continue
+                self.turns.unmark(mark)
+            if not self.turns.mark(mark, seconds=_SENT_S):
                 continue
             try:
                 self.broker.send(Message(job.job_id, job.attempt, unit))
@@ -59,6 +71,15 @@ class Dispatch:
             self.turns.extend(mark, seconds=_MARKED_S)
             sent += 1
         return sent
+
+    def postponed(self, message: Message, seconds: float) -> None:
+        """Notes that ``message`` comes again by itself, after so long. While the queue is away nothing is noted."""
+        try:
+            self.turns.mark(
+                later_of(_turn(message.job_id, message.attempt, message.unit.name)), seconds=seconds + _SLACK_S
+            )
+        except DependencyUnavailable as error:
+            _log.warning("a unit of job %s may come twice: %s", message.job_id, error.message)
 
     def try_send(self, job: Job, units: Iterable[Unit]) -> None:
         """As :meth:`send`; while the queue is away nothing is sent, and the keeper will."""
@@ -70,14 +91,23 @@ class Dispatch:
     def is_lost(self, job: Job, units: Iterable[Unit]) -> bool:
         """Whether none of ``units`` is on its way or at work."""
         turns = [turn_of(job, unit.name) for unit in units]
-        return not self.turns.known([*turns, *map(mark_of, turns)])
+        return not self.turns.known([name for turn in turns for name in (turn, mark_of(turn), later_of(turn))])
 
 
 def turn_of(job: Job, unit: str) -> str:
     """The name of the turn of whoever is at this unit."""
-    return f"turn:{job.job_id}:{job.attempt}:{unit}"
+    return _turn(job.job_id, job.attempt, unit)
+
+
+def _turn(job_id: str, attempt: int, unit: str) -> str:
+    return f"turn:{job_id}:{attempt}:{unit}"
 
 
 def mark_of(turn: str) -> str:
     """The name of the mark that a message for it is on its way."""
     return f"sent:{turn}"
+
+
+def later_of(turn: str) -> str:
+    """The name of the mark that a message for it comes by itself, later."""
+    return f"later:{turn}"

@@ -24,7 +24,7 @@ from lookalike.errors import (
     PreconditionFailed,
     WorkerLost,
 )
-from lookalike.jobs.dispatch import FORMAT, Dispatch, Message, mark_of, turn_of
+from lookalike.jobs.dispatch import FORMAT, Dispatch, Message, later_of, mark_of, turn_of
 from lookalike.jobs.lanes import Lanes
 from lookalike.jobs.lease import LEASE_S, leased
 from lookalike.jobs.port import Job, JobError, JobRequest, JobState
@@ -34,7 +34,7 @@ from lookalike.jobs.turns import Turns
 from lookalike.pipeline.progress import Progress, Report
 
 SAVE_EVERY_S = 2.0
-MAX_STARTS = 6
+MAX_STARTS = 10
 _STARTS_KEPT_S = 24 * 3600.0
 
 _log = logging.getLogger(__name__)
@@ -42,6 +42,8 @@ _log = logging.getLogger(__name__)
 
 class TryLater(Exception):
     """The message is to come again: a server is away, or this worker is too old for it."""
+
+    code = "try_later"
 
     def __init__(self, reason: str, *, counts: bool = True) -> None:
         super().__init__(reason)
@@ -53,6 +55,10 @@ class Works(Protocol):
 
     def work(self, message: Message, *, last_try: bool = False) -> None:
         """Raises TryLater for a message that is to come again."""
+        ...
+
+    def postponed(self, message: Message, seconds: float) -> None:
+        """It comes again after so long: nobody need send another."""
         ...
 
 
@@ -100,6 +106,7 @@ class Runner:
         turn = turn_of(job, message.unit.name)
         try:
             self.turns.unmark(mark_of(turn))
+            self.turns.unmark(later_of(turn))
             with leased(self.turns, turn, limit_s=self.limit_s, overdue=self.overdue, seconds=self.lease_s) as ours:
                 if ours:
                     started = self.clock()
@@ -108,6 +115,9 @@ class Runner:
         except DependencyUnavailable as error:
             # Not even that it failed could be written.
             raise TryLater(error.message, counts=False) from error
+
+    def postponed(self, message: Message, seconds: float) -> None:
+        self.dispatch.postponed(message, seconds)
 
     def _guarded(self, job: Job, message: Message, *, last_try: bool) -> None:
         begun = f"starts:{turn_of(job, message.unit.name)}"
@@ -156,7 +166,7 @@ class Runner:
             raise JobCancelled(f"job {job.job_id} was cancelled")
         progress = self.steps.run(job, message.unit.name, self._report(job), starts=starts)
         self._note(job, progress, always=True)
-        if not self.steps.pending(job):
+        if not any(unit.kind == message.unit.kind for unit in self.steps.pending(job)):
             self.dispatch.send(job, [self.steps.first(job.kind)])
 
     def _finish(self, job: Job, outcome: Finished) -> None:

@@ -32,6 +32,11 @@ class Unit:
     queue: Queue
     urgent: bool = False
 
+    @property
+    def kind(self) -> str:
+        """Its name without numbers; the units of one stage are of one kind."""
+        return self.name.partition("-")[0]
+
 
 @dataclass(frozen=True)
 class Pending:

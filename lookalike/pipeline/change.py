@@ -8,6 +8,7 @@ from lookalike.catalog import keys
 from lookalike.errors import ImageNotFound, LookalikeError
 from lookalike.pipeline.embed import embed, unopened
 from lookalike.pipeline.ingest import store_image
+from lookalike.pipeline.outside import retire_gallery
 from lookalike.pipeline.progress import Report, silent
 from lookalike.pipeline.promote import follow_gallery
 from lookalike.pipeline.workspace import Workspace
@@ -107,6 +108,14 @@ def delete_images(
     if found:
         _take_out(workspace, gallery, found)
     return len(found)
+
+
+def delete_gallery(workspace: Workspace, gallery: str) -> None:
+    """Removes a gallery with everything made of it, also what servers keep. Raises GalleryNotFound."""
+    workspace.galleries.get(gallery)
+    retire_gallery(workspace, gallery)
+    workspace.galleries.delete(gallery)
+    workspace.serving.forget(gallery)
 
 
 def _take_out(workspace: Workspace, gallery: str, image_keys: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ from lookalike.pipeline.outside import publish_live, retire_index
 from lookalike.pipeline.progress import Progress, Report, silent
 from lookalike.pipeline.retention import Retention
 from lookalike.pipeline.workspace import Workspace
+from lookalike.storage.port import ObjectInfo
 
 _log = logging.getLogger(__name__)
 _LOOK_EVERY = 64  # images and record parts, which nothing takes up again without writing them
@@ -135,11 +136,17 @@ class _Sweep:
         return is_leftover or not self.kept.keeps(garbage.kind, garbage.name)
 
     def _as_listed(self, garbage: Garbage) -> bool:
-        for info in garbage.objects if garbage.manifest is None else (garbage.manifest,):
-            present = self._store.head(info.key)
-            if present is None or present.etag != info.etag or is_young(present, self._cutoff):
-                return False
-        return True
+        return all(map(self._is_as_listed, garbage.objects if garbage.manifest is None else (garbage.manifest,)))
+
+    def _is_as_listed(self, info: ObjectInfo) -> bool:
+        present = self._store.head(info.key)
+        if present is None or is_young(present, self._cutoff):
+            return False
+        if present.etag == info.etag:
+            return True
+        # It has changed, or the store's listings have other ETags, which compare only with each other.
+        listed = next(self._store.list(info.key), None)
+        return listed is not None and (listed.key, listed.etag) == (info.key, info.etag)
 
     def _retire(self, key: str, manifest: bytes) -> None:
         try:

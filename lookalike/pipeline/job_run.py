@@ -14,7 +14,7 @@ from lookalike.jobs.ledger import INGEST, Failure, embed_stage
 from lookalike.jobs.port import JobRequest
 from lookalike.pipeline import job_kinds as kinds
 from lookalike.pipeline.backends import installed
-from lookalike.pipeline.change import delete_images, embed_and_follow
+from lookalike.pipeline.change import delete_gallery, delete_images, embed_and_follow
 from lookalike.pipeline.collect import collect
 from lookalike.pipeline.evaluate import evaluate_gallery
 from lookalike.pipeline.gate_rule import GateRule, chosen_rule
@@ -30,7 +30,7 @@ from lookalike.pipeline.index_gallery import (
 from lookalike.pipeline.ingest import ingest
 from lookalike.pipeline.job_kinds import JobKind, JobParams
 from lookalike.pipeline.job_sources import check_source, job_source
-from lookalike.pipeline.outside import retire_gallery, snapshot_live
+from lookalike.pipeline.outside import snapshot_live
 from lookalike.pipeline.progress import Report
 from lookalike.pipeline.promote import Checks
 from lookalike.pipeline.reembed import Wanted, reembed, wanted_indexes
@@ -51,7 +51,7 @@ def job_request(
     parsed = kinds.parse_params(wanted, params)
     check_gallery_name(gallery)
     if isinstance(parsed, kinds.IngestParams):
-        check_source(parsed, source_folders)
+        check_source(parsed, source_folders, workspace.source_buckets)
     else:
         workspace.galleries.get(gallery)
     if isinstance(parsed, kinds.EmbedParams | kinds.BuildParams | kinds.PromoteParams | kinds.ReembedParams):
@@ -100,7 +100,7 @@ def _ingest(
 ) -> Result:
     scratch = workspace.artifacts.scratch()
     try:
-        with job_source(params, folders, workspace.fetch, scratch) as (source, identifier):
+        with job_source(params, folders, workspace.fetch, scratch, workspace.source_buckets) as (source, identifier):
             made = ingest(
                 workspace.store,
                 workspace.galleries,
@@ -204,9 +204,7 @@ def _roll_back(workspace: Workspace, gallery: str, params: kinds.RollbackParams,
 
 def _delete(workspace: Workspace, gallery: str, params: kinds.DeleteParams, report: Report) -> Result:
     if params.everything:
-        retire_gallery(workspace, gallery)
-        workspace.galleries.delete(gallery)
-        workspace.serving.forget(gallery)
+        delete_gallery(workspace, gallery)
         return {"gallery": gallery}
     return {"deleted": delete_images(workspace, gallery, params.image_ids, params.filter)}
 

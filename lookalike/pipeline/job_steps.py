@@ -87,8 +87,10 @@ class JobSteps:
     def pending(self, job: Job) -> tuple[Unit, ...]:
         plan = self._plans.last(job.job_id)
         parts = () if plan is None else self._parts.missing(plan)
-        wanted, pinned = self._wanted(job), self._builds.find_pinned(job)
-        return parts if pinned is None else (*parts, *self._builds.missing(pinned, wanted))
+        if parts:
+            return parts
+        pinned = self._builds.find_pinned(job)
+        return () if pinned is None else self._builds.missing(pinned, self._wanted(job))
 
     def run(self, job: Job, unit: str, report: Report, *, starts: int) -> Progress:
         what = unit.partition("-")[0]
@@ -150,9 +152,8 @@ class JobSteps:
         With ``catch_up`` also of images that came since the job began, up to a number of rounds.
         """
         at = self.workspace
-        manifest = at.models.get(ModelRef.parse(model))
-        plan = self._plan(job, manifest, retry_failed=retry_failed)
-        first = plan.number
+        plan = self._plan(job, at.models.get(ModelRef.parse(model)), retry_failed=retry_failed)
+        manifest = at.models.get(ModelRef.parse(plan.model))  # a version that comes meanwhile is another model
         while True:
             missing = self._parts.missing(plan)
             if missing:
@@ -167,9 +168,10 @@ class JobSteps:
                 planned=self._plans.planned(job.job_id),
             )
             is_behind = catch_up and at.galleries.get(job.gallery).version_id != plan.version_id
-            if made is not None and not (is_behind and plan.number - first < MAX_CATCH_UPS):
+            if made is not None and not (is_behind and plan.catch_up < MAX_CATCH_UPS):
                 return made
-            plan = self._new_plan(job, manifest, plan.number + 1, retry_failed=False)
+            catch_up_number = plan.catch_up + (made is not None)
+            plan = self._new_plan(job, manifest, plan.number + 1, retry_failed=False, catch_up=catch_up_number)
 
     def _plan(self, job: Job, manifest: ModelManifest, *, retry_failed: bool) -> PartPlan:
         """The last plan of this attempt, or of a former one where that still says what is to be done."""
@@ -183,7 +185,9 @@ class JobSteps:
             return self._new_plan(job, manifest, last.number + 1, retry_failed=retry_failed)
         return last
 
-    def _new_plan(self, job: Job, manifest: ModelManifest, number: int, *, retry_failed: bool) -> PartPlan:
+    def _new_plan(
+        self, job: Job, manifest: ModelManifest, number: int, *, retry_failed: bool, catch_up: int = 0
+    ) -> PartPlan:
         at, digest = self.workspace, manifest.embedding_digest
         seen = snapshot(at.galleries, at.sets, job.gallery, digest)
         planned = plan_parts(
@@ -201,6 +205,7 @@ class JobSteps:
                 job_id=job.job_id,
                 number=number,
                 job_attempt=job.attempt,
+                catch_up=catch_up,
                 gallery=job.gallery,
                 model=str(manifest.ref),
                 model_digest=digest,

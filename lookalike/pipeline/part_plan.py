@@ -29,11 +29,15 @@ class PlanPart(Document):
 
 
 class PartPlan(Document):
-    """``plans/<job_id>/<number>.json``; the last of a job counts. ``job_attempt`` is the attempt that made it."""
+    """``plans/<job_id>/<number>.json``; the last of a job counts. ``job_attempt`` is the attempt that made it.
+
+    ``catch_up`` counts the plans before it whose images came only after the job had begun.
+    """
 
     job_id: str
     number: int
     job_attempt: int
+    catch_up: int = 0
     gallery: str
     model: str
     model_digest: str

@@ -144,9 +144,9 @@ def _judge(
     if checks.gate is None:
         return None, []
     served = workspace.serving.refresh(gallery)
-    comparisons = list(compare_with_live(workspace, served, entry, checks.gate))
-    checks.judged(comparisons)
     try:
+        comparisons = list(compare_with_live(workspace, served, entry, checks.gate))
+        checks.judged(comparisons)
         require_no_worse(entry, comparisons, checks.gate)
     except GateFailed as error:
         return baseline_of(served.live), [error]

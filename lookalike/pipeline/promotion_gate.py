@@ -3,6 +3,7 @@
 Shape suffixes: Q queries, K hits.
 """
 
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.catalog.live import Live, LiveModel
-from lookalike.errors import GateFailed
+from lookalike.errors import DamagedArtifact, DependencyUnavailable, GateFailed, MissingExtra
 from lookalike.evaluation.bootstrap import Interval, intervals
 from lookalike.evaluation.metrics import precision_at_k
 from lookalike.evaluation.relevance import Relevance, count_relevant, relevant_hits
@@ -19,6 +20,8 @@ from lookalike.pipeline.ground import Ground, ground_of, sample
 from lookalike.pipeline.measure import hits
 from lookalike.pipeline.served import ServedGallery, ServedIndex, default_backend
 from lookalike.pipeline.workspace import Workspace
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,10 @@ def compare_with_live(
 ) -> Iterator[Comparison]:
     """Each index of ``candidate`` against the live one of its backend, or of the preferred backend.
 
-    Nothing where nothing is live, or no query has a label and something relevant to find. The candidate is opened
-    over the images that are served now, additions and deletions since its build included, without being served.
+    Where that cannot be opened here (its server is away, or it was made for another than is set up), another live
+    backend's index takes its place. Nothing where nothing is live, or no query has a label and something relevant to
+    find. The candidate is opened over the images that are served now, additions and deletions since its build
+    included, without being served. Raises GateFailed where no live index can be opened.
     """
     live = served.live
     baseline = baseline_of(live)
@@ -75,16 +80,32 @@ def compare_with_live(
         return
     proposed = served.with_live(live.model_copy(update={"models": {**live.models, candidate.model: candidate}}))
     for backend in candidate.indexes:
-        partner = (
-            backend
-            if backend in baseline.indexes
-            else default_backend(baseline, None, workspace.query.preferred_backend)
-        )
         _, ours = proposed.index(candidate.model, backend)
-        _, theirs = served.index(baseline.model, partner)
+        theirs = _partner(workspace, served, baseline, backend)
         made = _compare(workspace, (proposed, ours), (served, theirs), rule)
         if made is not None:
             yield made
+
+
+def _partner(workspace: Workspace, served: ServedGallery, baseline: LiveModel, backend: str) -> ServedIndex:
+    """The live index to compare one of ``backend`` with."""
+    preferred = default_backend(baseline, None, workspace.query.preferred_backend)
+    first = backend if backend in baseline.indexes else preferred
+    reasons = {}
+    for name in sorted(baseline.indexes, key=lambda name: (name != first, name != preferred, name)):
+        try:
+            return served.index(baseline.model, name)[1]
+        except (DamagedArtifact, DependencyUnavailable, MissingExtra) as error:
+            if error.details.get("dependency") == "store":
+                raise
+            _log.warning("the gate passes over %s, which is live: %s", baseline.indexes[name], error.message)
+            reasons[name] = error.message
+    said = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+    raise GateFailed(
+        f"no index of {baseline.model}, which is live, can be opened to compare with ({said}): make one answer, or "
+        "promote with --no-gate or force",
+        model=baseline.model,
+    )
 
 
 def _compare(

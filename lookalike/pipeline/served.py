@@ -6,6 +6,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,11 @@ from lookalike.catalog.indexes import Indexes, IndexManifest, TunedParams
 from lookalike.catalog.live import Live, LiveModel, LivePointers, live_model
 from lookalike.catalog.local_artifacts import LocalArtifacts, SetMatrix
 from lookalike.catalog.record_table import RecordTable
-from lookalike.errors import IndexNotFound, LookalikeError
+from lookalike.errors import DependencyUnavailable, IndexNotFound, LookalikeError
 from lookalike.indexes.batching import BatchingIndex
 from lookalike.indexes.living import Embeddings, LivingIndex
 from lookalike.indexes.port import Backend
+from lookalike.pipeline.looking import Looker
 from lookalike.storage.port import ObjectStore
 from lookalike.telemetry.declared import LIVE_SWITCHES
 from lookalike.telemetry.metrics import PROCESS
@@ -27,6 +29,7 @@ from lookalike.types.filters import Filter
 from lookalike.types.ids import as_keys
 
 _MAX_CACHED_FILTERS = 64
+_SELDOM = 5  # times poll_s without a look: nobody else searches, so that whoever comes next looks for itself
 
 _log = logging.getLogger(__name__)
 
@@ -116,8 +119,9 @@ class ServedGallery:
 class Serving:
     """The galleries that this process serves.
 
-    The live pointer is looked at when a search comes and the last look is older than ``poll_s`` seconds. A new
-    state is opened beside the old one; searches under way keep what they have.
+    The live pointer is looked at when a search comes and the last look is older than ``poll_s`` seconds, in a thread
+    of its own: a new state is opened beside the old one, from which searches are answered until then. Only where the
+    last look is many times as old, because nobody searched, the search waits for what is live now.
     """
 
     def __init__(
@@ -144,28 +148,31 @@ class Serving:
         self._clock = clock
         self._states: dict[str, tuple[str | None, float, ServedGallery]] = {}
         self._tables: dict[str, RecordTable] = {}
+        self._followed: dict[str, str] = {}  # the version that the table is to hold
         self._lock = threading.Lock()
         self._loading: dict[str, threading.Lock] = {}
+        self._lookers: dict[str, Looker] = {}
         # Told after each call of a joined backend how many searches were in it: for metrics.
         self.on_joined: Callable[[int], None] = lambda number: None
+        # Told of another default model before searches get it, in the thread that opens it: to load its embedder.
+        self.on_default: Callable[[str], object] = lambda model: None
 
     def gallery(self, name: str) -> ServedGallery:
-        """The present state. Raises GalleryNotFound."""
+        """The present state; while the store is away, the last one. Raises GalleryNotFound."""
         state = self._states.get(name)
-        if state is not None and self._clock() - state[1] < self._poll_s:
-            return state[2]
-        with self._lock:
-            lock = self._loading.setdefault(name, threading.Lock())
-        if state is not None and lock.locked():
-            return state[2]  # somebody is at it: answer from what is there
-        with lock:
-            return self._look(name)
+        if state is None:
+            return self.refresh(name)
+        age_s = self._clock() - state[1]
+        if age_s < self._poll_s or self._lock_of(name).locked():
+            return state[2]  # fresh, or somebody is at it: answer from what is there
+        if age_s > _SELDOM * self._poll_s:
+            return self._look_if_due(name)
+        self._looker_of(name).ask()
+        return state[2]
 
     def refresh(self, name: str) -> ServedGallery:
         """The present state after looking at the pointer again, whenever the last look was."""
-        with self._lock:
-            lock = self._loading.setdefault(name, threading.Lock())
-        with lock:
+        with self._lock_of(name):
             return self._look(name)
 
     def notice(self, name: str) -> None:
@@ -181,38 +188,92 @@ class Serving:
             table.delete()
 
     def close(self) -> None:
+        for looker in self._lookers.values():
+            looker.stop()
         for table in self._tables.values():
             table.close()
         self._tables.clear()
         self._states.clear()
 
+    def _lock_of(self, name: str) -> threading.Lock:
+        with self._lock:
+            return self._loading.setdefault(name, threading.Lock())
+
+    def _looker_of(self, name: str) -> Looker:
+        with self._lock:
+            if name not in self._lookers:
+                self._lookers[name] = Looker(partial(_try, name, partial(self._look_if_due, name)), name=f"look {name}")
+            return self._lookers[name]
+
+    def _look_if_due(self, name: str) -> ServedGallery:
+        with self._lock_of(name):
+            state = self._states.get(name)
+            if state is None:
+                return self._look(name)
+            if self._clock() - state[1] < self._poll_s:
+                return state[2]
+            try:
+                return self._look(name)
+            except DependencyUnavailable as error:
+                _log.warning("%s is served as it was: %s", name, error.message)
+                self._states[name] = (state[0], self._clock(), state[2])
+                return state[2]
+
     def _look(self, name: str) -> ServedGallery:
         etag = self._pointers.etag(name)
         state = self._states.get(name)
         if state is not None and state[0] == etag and etag is not None:
+            self._holding(state[2].live)
             self._states[name] = (etag, self._clock(), state[2])
             return state[2]
         live = self._pointers.get(name)
         if live is None:
             self._states.pop(name, None)
             live = Live(gallery=name, version_id=self._galleries.get(name).version_id)
-        version = self._galleries.version(name, live.version_id)
-        table = self._tables.get(name)
-        if table is None:
-            table = RecordTable(self._artifacts.file("records", f"{name}.sqlite"), self._store)
-            self._tables[name] = table
-        if table.version_id != live.version_id:
-            table.follow(version)
-        served = ServedGallery(live, table, self._open)
+        served = ServedGallery(live, self._holding(live), self._open)
         if state is not None:
-            for model, backend in state[2].opened():
-                # What was in use is opened before the new state is: the swap costs no search its time.
-                if model in live.models and backend in live.models[model].indexes:
-                    _open_early(served, model, backend)
+            self._open_early(state[2], served)
             if state[0] != etag:  # it is None for each look while nothing is live
                 PROCESS.count(LIVE_SWITCHES, gallery=name)
         self._states[name] = (etag, self._clock(), served)
         return served
+
+    def _holding(self, live: Live) -> RecordTable:
+        """The record table, made to hold the served version: other processes with this cache folder use it, too."""
+        table = self._tables.get(live.gallery)
+        if table is None:
+            table = RecordTable(self._artifacts.file("records", f"{live.gallery}.sqlite"), self._store)
+            self._tables[live.gallery] = table
+        self._followed[live.gallery] = live.version_id
+        if table.version_id != live.version_id:
+            table.follow(self._galleries.version(live.gallery, live.version_id))
+        return table
+
+    def _items(self, live: Live) -> NDArray[np.bytes_]:
+        """What is served now, sorted, and no other version that another process made the table hold meanwhile.
+
+        For a search that began before that, whatever the table holds: it must not take it back.
+        """
+        table = self._tables[live.gallery]
+        while True:
+            items = np.sort(as_keys(table.items()))
+            if table.version_id == live.version_id or self._followed[live.gallery] != live.version_id:
+                return items
+            self._holding(live)
+
+    def _open_early(self, former: ServedGallery, served: ServedGallery) -> None:
+        """Opens what was in use before the new state is: the swap costs no search its time.
+
+        What cannot be opened is left to the searches of it: the others have their new state all the same.
+        """
+        live, was = served.live, former.live.default_model
+        used = former.opened()
+        if live.default_model is not None and live.default_model != was:
+            used += [(live.default_model, backend) for model, backend in used if model == was]
+            _try(live.default_model, partial(self.on_default, live.default_model))
+        for model, backend in dict.fromkeys(used):
+            if model in live.models and backend in live.models[model].indexes:
+                _try(f"{live.gallery}/{model}/{backend}", partial(served.index, model, backend))
 
     def _open(self, live: Live, entry: LiveModel, backend_name: str) -> ServedIndex:
         manifest = self._indexes.get(live.gallery, entry.indexes[backend_name])
@@ -221,8 +282,7 @@ class Serving:
         backend = self._backend(backend_name)
         ids_N16 = matrix.ids_N16
         index = backend.open(self._artifacts.index_folder(manifest), matrix.embeddings_ND, ids_N16)
-        table = self._tables[live.gallery]
-        served_items = np.sort(as_keys(table.items()))
+        served_items = self._items(live)
         alive = contains(served_items, matrix.items_N48) if len(matrix.items_N48) else None
         delta = self._added(base_set, entry, served_items)
         living = LivingIndex(
@@ -264,12 +324,11 @@ class Serving:
         return Embeddings(joined.embeddings_ND, joined.ids_N16)
 
 
-def _open_early(served: ServedGallery, model: str, backend: str) -> None:
-    """What cannot be opened is left to the searches of it: the others have their new state all the same."""
+def _try(what: str, step: Callable[[], object]) -> None:
     try:
-        served.index(model, backend)
+        step()
     except LookalikeError as error:
-        _log.warning("%s/%s/%s cannot be opened: %s", served.live.gallery, model, backend, error.message)
+        _log.warning("%s cannot be opened: %s", what, error.message)
 
 
 def default_backend(entry: LiveModel, wanted: str | None, preferred: str) -> str:

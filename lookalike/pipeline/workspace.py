@@ -15,6 +15,7 @@ from lookalike.images.limits import ImageLimits
 from lookalike.indexes.port import Backend
 from lookalike.jobs.ledger import Ledger
 from lookalike.pipeline.gate_rule import GateRule
+from lookalike.pipeline.job_sources import SourceBuckets
 from lookalike.pipeline.retention import Retention
 from lookalike.pipeline.search import QueryParts
 from lookalike.pipeline.served import Serving
@@ -23,7 +24,11 @@ from lookalike.storage.port import ObjectStore
 
 @dataclass(frozen=True)
 class Workspace:
-    """The ports and catalogs of one process. ``embedder`` takes a model reference and keeps what it loaded."""
+    """The ports and catalogs of one process.
+
+    ``embedder`` takes a model reference and keeps what it loaded. ``source_buckets`` opens any bucket for whoever runs
+    this process; its names are those that clients may ingest from.
+    """
 
     store: ObjectStore
     galleries: Galleries
@@ -38,6 +43,7 @@ class Workspace:
     backend_names: tuple[str, ...]
     embedder: Callable[[str], Embedder]
     fetch: Callable[[str], bytes]
+    source_buckets: SourceBuckets
     limits: ImageLimits
     decode_workers: int | Literal["auto"]
     query: QueryParts

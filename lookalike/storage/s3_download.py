@@ -7,6 +7,8 @@ from typing import BinaryIO
 from lookalike.errors import DamagedArtifact, MissingExtra, PreconditionFailed
 from lookalike.storage.s3_bucket import Found, S3Bucket
 from lookalike.storage.s3_transport import pauses, reason_of, unavailable
+from lookalike.telemetry.declared import STORE_RETRIES
+from lookalike.telemetry.metrics import PROCESS
 
 try:
     from urllib3.exceptions import HTTPError
@@ -68,4 +70,5 @@ def _copy(bucket: S3Bucket, key: str, sink: BinaryIO) -> tuple[Found, str]:
         time.sleep(pause_s)
         if sink.tell() >= found.size_bytes:  # it broke after the last byte
             return found, digest.hexdigest()
+        PROCESS.count(STORE_RETRIES, method="GET")
         _, response = bucket.open(key, offset=sink.tell(), server_etag=found.server_etag)

@@ -13,6 +13,8 @@ from contextvars import ContextVar
 from typing import Any
 
 from lookalike.errors import DependencyUnavailable, MissingExtra
+from lookalike.telemetry.declared import STORE_RETRIES
+from lookalike.telemetry.metrics import PROCESS
 
 try:
     import urllib3
@@ -107,6 +109,7 @@ class RetryingPool(urllib3.PoolManager):
             if _is_abort(method, url) or time.monotonic() + pause_s > until:
                 raise unavailable(self._server, reason)
             time.sleep(pause_s)
+            PROCESS.count(STORE_RETRIES, method=method)
         raise AssertionError("pauses never end")
 
 

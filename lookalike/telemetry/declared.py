@@ -124,7 +124,7 @@ STORE_BYTES = Metric(
     ("op",),
 )
 STORE_RETRIES = Metric(
-    "lookalike_store_retries", Kind.COUNTER, "Calls of the object store that were made again, by operation.", ("op",)
+    "lookalike_store_retries", Kind.COUNTER, "Requests to the object store that were made again.", ("method",)
 )
 STORE = (STORE_CALLS, STORE_SECONDS, STORE_BYTES, STORE_RETRIES)
 
@@ -140,7 +140,11 @@ TASKS_RETRIED = Metric("lookalike_tasks_retried", Kind.COUNTER, "Tasks that will
 TASK_SECONDS = Metric("lookalike_task_seconds", Kind.HISTOGRAM, "Time of tasks, by queue.", ("queue",), _STAGE_SECONDS)
 QUEUE = (TASKS_ENQUEUED, TASKS_STARTED, TASKS_FINISHED, TASKS_RETRIED, TASK_SECONDS)
 
-CACHE_BYTES = Metric("lookalike_cache_bytes", Kind.GAUGE, "Size of this machine's cache of artifacts, in bytes.")
+CACHE_BYTES = Metric(
+    "lookalike_cache_bytes",
+    Kind.GAUGE,
+    "Bytes of this machine's cache, after the last artifact that this process put there.",
+)
 CACHE_EVICTIONS = Metric(
     "lookalike_cache_evictions", Kind.COUNTER, "Artifacts removed from the cache to make room for others."
 )

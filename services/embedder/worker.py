@@ -5,11 +5,9 @@ One process has the model; units come one at a time, and the images of each are 
 
 import importlib
 
-from lookalike.bootstrap import wire
-from lookalike.bootstrap_jobs import work
+from lookalike.bootstrap_jobs import work, worker_process
 from lookalike.jobs.steps import Queue
 from lookalike.settings import Settings, load
-from lookalike.telemetry.process import observed
 
 
 def run(settings: Settings) -> None:
@@ -17,15 +15,11 @@ def run(settings: Settings) -> None:
 
     Where no remote embedder is set up, torch is needed here: raises MissingExtra without it.
     """
-    with observed(settings, "embedder-worker"):
-        workspace = wire(settings)
+    with worker_process(settings, "embedder-worker") as workspace:
         if settings.embedder.url is None:
             # Now, which takes seconds, and not while the first unit and its lease wait for it.
             importlib.import_module("lookalike.embedding.torch_local")
-        try:
-            work(settings, workspace, [Queue.EMBED], threads=1)
-        finally:
-            workspace.close()
+        work(settings, workspace, [Queue.EMBED], threads=1)
 
 
 if __name__ == "__main__":

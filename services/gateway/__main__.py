@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from socket import socket
 
-from lookalike.bootstrap import wire, wire_jobs
+from lookalike.bootstrap import queue_depths, wire, wire_jobs
 from lookalike.settings import Settings, load
 from lookalike.telemetry.process import observed
 from services.gateway.app import create_app
@@ -14,7 +14,7 @@ __all__ = ["listen", "run"]
 
 def run(settings: Settings, listening: socket, ready: Callable[[str], None]) -> None:
     """Serves on ``listening`` until it is told to stop; ``ready`` gets the address when it is reached."""
-    with observed(settings, "gateway"):
+    with observed(settings, "gateway"), queue_depths(settings) as depths:
         workspace = wire(settings)
         options = settings.gateway
         try:
@@ -25,6 +25,7 @@ def run(settings: Settings, listening: socket, ready: Callable[[str], None]) -> 
                 threads=options.threads,
                 source_folders=settings.jobs.source_folders,
                 open_at_start=True,
+                queue_depths=depths,
             )
             serve(app, listening, ready)
         finally:

@@ -34,7 +34,7 @@ def create_app(
     threads: int = 40,
     source_folders: Sequence[Path] = (),
     open_at_start: bool = False,
-    queue_depths: Callable[[], Mapping[str, int]] = dict,
+    queue_depths: Callable[[], Mapping[str, int]] | None = None,
 ) -> FastAPI:
     """The ASGI application.
 
@@ -45,10 +45,11 @@ def create_app(
         threads: requests that are worked on at once; others wait.
         source_folders: folders of this machine from which clients may ingest.
         open_at_start: opens what is live in the background, so that the first search finds it open.
-        queue_depths: how many tasks wait in each queue, for the metrics; none without workers.
+        queue_depths: says how many tasks wait in each queue; None where jobs run in this process.
     """
-    metrics, opener = Metrics(workspace, queue, queue_depths), Opener(workspace)
+    metrics, opener = Metrics(workspace, queue, queue_depths or dict), Opener(workspace)
     workspace.serving.on_joined = metrics.joined
+    workspace.serving.on_default = workspace.embedder
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -68,7 +69,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    app.state.gateway = Gateway(workspace, queue, metrics, opener, tuple(source_folders))
+    app.state.gateway = Gateway(workspace, queue, metrics, opener, queue_depths, tuple(source_folders))
     problem.install(app)
     # The last that is added is the first that a request meets.
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes)

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -29,6 +29,9 @@ class BackendReadiness(BaseModel):
 class Readiness(BaseModel):
     """``ready`` while the store answers. What is live is opened in the background: ``opening`` until that is done.
 
+    ``queue`` is ``ok``, why it does not answer, or ``in process`` where no workers do the jobs. Without it searches go
+    on, and jobs wait in the store.
+
     ``problems`` are what could not be opened, by ``gallery/model/backend`` or by model; searches of it fail, others
     work. What wants a server that is down is tried again, and is no problem once it is open.
     """
@@ -37,6 +40,7 @@ class Readiness(BaseModel):
 
     status: Literal["ready", "unavailable"]
     store: str
+    queue: str
     opening: bool
     galleries: list[str]
     backends: dict[str, BackendReadiness]
@@ -125,7 +129,9 @@ class Opener:
             self._found[what] = error
 
 
-def readiness(workspace: Workspace, opener: Opener) -> Readiness:
+def readiness(
+    workspace: Workspace, opener: Opener, queue_depths: Callable[[], Mapping[str, int]] | None = None
+) -> Readiness:
     """What is ready now."""
     backends = {
         one.name: BackendReadiness(available=one.available, reason=one.unavailable_because)
@@ -140,8 +146,19 @@ def readiness(workspace: Workspace, opener: Opener) -> Readiness:
     return Readiness(
         status="ready" if status == "ready" else "unavailable",
         store=store,
+        queue=_queue(queue_depths),
         opening=opener.is_opening,
         galleries=galleries,
         backends=backends,
         problems=dict(opener.problems),
     )
+
+
+def _queue(depths: Callable[[], Mapping[str, int]] | None) -> str:
+    if depths is None:
+        return "in process"
+    try:
+        depths()
+    except DependencyUnavailable as error:
+        return error.message
+    return "ok"

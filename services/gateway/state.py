@@ -1,6 +1,6 @@
 """What the endpoints work with."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, cast
@@ -24,6 +24,7 @@ class Gateway:
     jobs: Jobs
     metrics: Metrics
     opener: Opener
+    queue_depths: Callable[[], Mapping[str, int]] | None = None
     source_folders: Sequence[Path] = ()
     rates: JobRates = field(default_factory=JobRates)
 

@@ -189,7 +189,7 @@ class Killer:
 
     cluster: Cluster
     seed: int = 0
-    longest_s: float = 5.0
+    longest_s: float = 8.0
     at_once: float = 0.1
     kills: int = 0
 

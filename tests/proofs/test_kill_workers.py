@@ -10,14 +10,17 @@ from real_servers import RedisServer
 
 from lookalike.bootstrap import wire
 from lookalike.catalog.embedding_sets import EmbeddingSet, kept_rows
+from lookalike.galleries.open import open_source
 from lookalike.jobs.port import JobState
 from lookalike.pipeline.collect import collect
 from lookalike.pipeline.index_gallery import build_indexes, embed_gallery, newest_set
+from lookalike.pipeline.ingest import ingest
+from lookalike.pipeline.models import import_model
 from lookalike.pipeline.retention import Retention
 from lookalike.pipeline.workspace import Workspace
 from lookalike.settings import load
 
-IMAGES, KILLS = (2000, 50) if FULL else (320, 8)
+IMAGES, KILLS = (2000, 50) if FULL else (192, 6)
 BACKENDS = ["exact", "faiss", "annoy", "qdrant"]
 
 
@@ -44,6 +47,7 @@ def test_killed_workers_lose_and_double_nothing(killed: Cluster, tmp_path: Path)
         done = killer.until_ended(job)
         assert done.state is JobState.SUCCEEDED, f"{done}\n{killed.logs()}"
         rounds += 1
+        print(f"{model}: {killer.kills} kills so far")  # noqa: T201 seen with -s
     assert killer.kills >= KILLS
     print(f"{killer.kills} kills over {rounds} re-embeddings of {IMAGES} images")  # noqa: T201 seen with -s
     killed.revive()
@@ -81,12 +85,8 @@ def _assert_same_as_without_faults(
     try:
         matrix = at.artifacts.matrix(final)
         order = np.argsort(matrix.items_N48.view("S48").ravel())
-        from lookalike.galleries.open import open_source
-        from lookalike.pipeline.ingest import ingest
-        from lookalike.pipeline.models import import_model
-
         import_model(alone, f"baseline:{final.model.partition('@')[0]}")
-        source = open_source(str(pictures))
+        source = open_source(str(pictures), images_root=None, fetcher=alone.fetch)
         ingest(alone.store, alone.galleries, alone.ledger, "g", source, limits=alone.limits)
         embed_gallery(alone, "g", final.model)
         theirs = alone.artifacts.matrix(newest_set(alone, "g", final.model))

@@ -35,7 +35,7 @@ def workspace(tmp_path: Path, prepared: Path, double: QdrantDouble) -> Iterator[
     made = wire(_settings(tmp_path, double))
     embedding_set = newest_set(made, "colors", "color_edges")
     indexes = build_indexes(made, "colors", embedding_set, ["exact", "faiss", "qdrant"])
-    # Without the gate: the index in process, which is live, cannot be asked where Qdrant is a server.
+    # Without the gate, which would open what is live before the tests do.
     promote_indexes(made, "colors", embedding_set, indexes, checks=Checks(made.min_parity))
     yield made
     made.close()
@@ -86,6 +86,16 @@ def test_the_others_serve_what_goes_live_meanwhile(client: TestClient, double: Q
     problem(client.post(SEARCH, json={"image_id": asked, "backend": "qdrant"}), 503, "dependency_unavailable")
     double.start()
     assert keys(client, asked, "qdrant") == keys(client, asked, "exact")
+
+
+def test_a_deleted_gallery_leaves_nothing_on_the_server(
+    client: TestClient, workspace: Workspace, double: QdrantDouble
+) -> None:
+    problem(client.delete("/v1/galleries/nothing"), 404, "gallery_not_found")
+    assert double.points.collections
+    assert double.points.aliases
+    assert client.delete("/v1/galleries/colors").status_code == 204
+    assert (dict(double.points.collections), dict(double.points.aliases)) == ({}, {})
 
 
 def test_a_gateway_that_starts_without_it_is_ready_and_its_problem_clears(

@@ -3,7 +3,13 @@
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from lookalike.pipeline.change import delete_gallery as delete_everything
+from lookalike.pipeline.estimate import Estimate
+from lookalike.pipeline.estimate import estimate as estimate_reembedding
 from lookalike.pipeline.gallery_state import GalleryState, gallery_state
+from lookalike.pipeline.job_kinds import ReembedParams
+from lookalike.pipeline.job_run import reembed_wanted
+from lookalike.types.images import MetadataValue
 from services.gateway.json_body import StrictRoute
 from services.gateway.state import At
 
@@ -17,6 +23,20 @@ class NewGallery(BaseModel):
 
     name: str
     description: str = Field(default="", max_length=10_000)
+
+
+class Wanted(BaseModel):
+    """A re-embedding as its job takes it: a model, and backends with build parameters by backend.
+
+    ``sample_images`` of those to embed are embedded in the gateway to measure the speed; 0 measures nothing.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+    backends: list[str] | None = Field(default=None, min_length=1, max_length=16)
+    params: dict[str, dict[str, MetadataValue]] = Field(default_factory=dict, max_length=16)
+    sample_images: int = Field(default=0, ge=0, le=256)
 
 
 @router.post("", status_code=201)
@@ -39,9 +59,17 @@ def get_gallery(gallery: str, at: At) -> GalleryState:
     return gallery_state(at, gallery)
 
 
+@router.post("/{gallery}/estimate")
+def estimate(gallery: str, wanted: Wanted, at: At) -> Estimate:
+    """What a re-embedding would take: images to embed, time, and bytes of the store. Nothing is changed."""
+    asked = ReembedParams(model=wanted.model, backends=wanted.backends, params=wanted.params)
+    return estimate_reembedding(
+        at, gallery, wanted.model, reembed_wanted(at, asked), sample_images=wanted.sample_images
+    )
+
+
 @router.delete("/{gallery}", status_code=204)
 def delete_gallery(gallery: str, at: At) -> Response:
     """Removes the gallery with its images, embeddings and indexes."""
-    at.galleries.delete(gallery)
-    at.serving.forget(gallery)
+    delete_everything(at, gallery)
     return Response(status_code=204)

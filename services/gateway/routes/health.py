@@ -26,7 +26,7 @@ async def healthz() -> Alive:
 @router.get("/readyz", responses={503: {"model": Readiness, "description": "The store does not answer."}})
 def readyz(app: App, response: Response) -> Readiness:
     """What is ready and what is not: 200 while the store answers, else 503."""
-    found = readiness(app.workspace, app.opener)
+    found = readiness(app.workspace, app.opener, app.queue_depths)
     response.status_code = 200 if found.status == "ready" else 503
     return found
 

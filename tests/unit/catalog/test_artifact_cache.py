@@ -14,6 +14,8 @@ import pytest
 
 from lookalike.catalog.artifact_cache import ArtifactCache
 from lookalike.errors import DiskFull
+from lookalike.telemetry.declared import CACHE_BYTES, CACHE_EVICTIONS
+from lookalike.telemetry.metrics import PROCESS
 
 KINDS = ("sets", "indexes")
 
@@ -53,6 +55,17 @@ def test_the_folder_not_used_for_longest_goes_first(tmp_path: Path) -> None:
     assert names(tmp_path) == {"a", "c"}
     assert names(tmp_path, "indexes") == {"d"}
     assert left_over(tmp_path) == []
+
+
+def test_what_goes_is_counted_and_the_size_is_shown(tmp_path: Path) -> None:
+    registry = PROCESS.start()
+    before = registry.get_sample_value(CACHE_EVICTIONS.exposed) or 0
+    cache = ArtifactCache(tmp_path, KINDS, max_bytes=3500)
+    fill(cache, tmp_path, "a", "b", "c")
+    assert registry.get_sample_value(CACHE_BYTES.exposed) == 3000
+    cache.complete("indexes", "d", 2000, writer(2000))[1].release()
+    assert registry.get_sample_value(CACHE_BYTES.exposed) == 3000
+    assert registry.get_sample_value(CACHE_EVICTIONS.exposed) == before + 2
 
 
 def test_what_is_in_use_stays_and_goes_when_it_is_let_go(tmp_path: Path) -> None:

@@ -69,11 +69,12 @@ def tile(number: int) -> bytes:
 class Tiles:
     """The gallery ``tiles`` below ``folder``; each one made of the same folder is another process's view of it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **more: str) -> None:
         environment = {
             "LOOKALIKE_STORAGE__FOLDER": f"{folder}/store",
             "LOOKALIKE_STORAGE__CACHE": f"{folder}/cache",
             "LOOKALIKE_SEARCH__POLL_S": "0",
+            **more,
         }
         wired = wire(load(environment, folder / "none.toml"))
         self.folder = folder

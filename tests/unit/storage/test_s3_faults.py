@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 from faulty_proxy import FaultyProxy
+from prometheus_client import CollectorRegistry
 from s3_buckets import BUCKET, OpenBucket
 
 from lookalike.errors import DamagedArtifact, DependencyUnavailable, ObjectNotFound, PreconditionFailed
 from lookalike.storage.s3 import S3Store
 from lookalike.storage.s3_bucket import S3Bucket, S3Server
 from lookalike.storage.s3_versions import SHA256
+from lookalike.telemetry.declared import STORE_RETRIES
+from lookalike.telemetry.metrics import PROCESS
 
 
 @pytest.fixture
@@ -23,6 +26,8 @@ def store(open_bucket: OpenBucket, proxy: FaultyProxy) -> S3Store:
 def test_half_of_the_requests_fail_and_every_call_succeeds(store: S3Store, proxy: FaultyProxy, tmp_path: Path) -> None:
     data = bytes(range(256)) * 2000
     (tmp_path / "in").write_bytes(data)
+    registry = PROCESS.start()
+    before = _retries(registry)
     proxy.fail_share(0.5, seed=1)
     for number in range(6):
         store.put(f"k{number}", b"%d" % number)
@@ -34,6 +39,12 @@ def test_half_of_the_requests_fail_and_every_call_succeeds(store: S3Store, proxy
     store.delete("k0")
     assert store.head("k0") is None
     assert proxy.num_faults > 5, "the faults happened"
+    assert _retries(registry) - before > 5
+
+
+def _retries(registry: CollectorRegistry) -> float:
+    samples = [sample for family in registry.collect() for sample in family.samples]
+    return sum(sample.value for sample in samples if sample.name == STORE_RETRIES.exposed)
 
 
 def test_conditional_writes_whose_answers_are_lost_count_once(store: S3Store, proxy: FaultyProxy) -> None:
