@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requi
 BENCHMARKS := $(filter-out machine synthetic_gallery,$(basename $(notdir $(sort $(wildcard benchmarks/*.py)))))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types imports unit bench study docs clean
+.PHONY: help run test lint types imports unit proofs bench study docs clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ imports: $(VENV)/.dev  ## Which part may import which
 
 unit: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2
+
+proofs: $(VENV)/.dev  ## The proofs of queued jobs at full size, with what they measured (half an hour and more)
+	LOOKALIKE_PROOF=full $(BIN)/python -m pytest -s tests/proofs
 
 bench: $(VENV)/.dev  ## Every performance figure, as ratios in one run
 	@missed=; for name in $(BENCHMARKS); do \

@@ -253,6 +253,13 @@ class WorkerLost(LookalikeError):
     kind = ErrorKind.UNAVAILABLE
 
 
+class NewerFormat(LookalikeError):
+    """A job or a plan that a later version of Lookalike has written, which is for processes of that version."""
+
+    code = "newer_format"
+    kind = ErrorKind.UNAVAILABLE
+
+
 class DamagedArtifact(LookalikeError):
     """Stored bytes do not have the digest under which they were stored."""
 

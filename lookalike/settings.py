@@ -258,7 +258,7 @@ class QueueSettings(_Group):
     part_images: int = Field(default=1024, ge=1, le=65536, description="images that a worker embeds at a time")
     index_threads: int = Field(default=2, ge=1, le=64, description="units that one indexer works on at once")
     unit_limit_s: float = Field(
-        default=3600.0, gt=0, description="longest time of one unit, seconds; a worker that takes longer ends itself"
+        default=3600.0, gt=0, description="longest silence of one unit, seconds; a worker beyond it ends itself"
     )
     lease_s: float = Field(
         default=30.0, gt=0, description="after how long the work of a worker that died is another's, seconds"

@@ -133,6 +133,8 @@ class _Request(Request):  # type: ignore[misc]
     worker waits for another forever.
     """
 
+    acknowledged: bool
+
     def acknowledge(self) -> None:
         self._tell(self.message.ack)
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lookalike.errors import DependencyUnavailable
+from lookalike.jobs.formats import FORMAT
 from lookalike.jobs.port import Job
 from lookalike.jobs.steps import Unit
 from lookalike.jobs.turns import Turns
 
-FORMAT = 1  # of messages and plans: a worker leaves those of a newer one to newer workers
 _SENT_S = 30.0  # how long a mark lasts when its process dies before the message is sent
 _MARKED_S = 900.0
 _SLACK_S = 10.0  # for a message that is to come later, to be taken up then

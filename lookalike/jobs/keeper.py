@@ -8,8 +8,9 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
-from lookalike.errors import JobNotFound, LookalikeError
+from lookalike.errors import DamagedArtifact, JobNotFound, LookalikeError, NewerFormat
 from lookalike.jobs.dispatch import Dispatch
 from lookalike.jobs.lanes import Lanes
 from lookalike.jobs.records import JobRecords
@@ -17,6 +18,7 @@ from lookalike.jobs.steps import Steps
 from lookalike.jobs.turns import Turns
 
 TURN = "keeper"
+_SUBMITTING = timedelta(hours=1)
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +33,7 @@ class Keeper:
     dispatch: Dispatch
     turns: Turns
     forget: Callable[[], object] = lambda: None
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def look(self) -> int:
         """How many jobs were sent on. Those that wait for their lane, or whose units are on their way, are not."""
@@ -42,7 +45,14 @@ class Keeper:
             try:
                 document = self.records.get(entry.job_id)
             except JobNotFound:
-                continue  # about to be written; or its submitter died, and nobody was promised anything
+                # About to be written; or its submitter died, and nobody was promised anything.
+                if entry.at < self.now() - _SUBMITTING:
+                    self.lanes.leave(entry.key)
+                continue
+            except (DamagedArtifact, NewerFormat) as error:
+                seen.add((entry.gallery, entry.lane))  # what comes after it waits; other lanes go on
+                _log.warning("could not look after job %s: %s", entry.job_id, error.message)
+                continue
             if document.job.state.has_ended or document.entry != entry.key:
                 self.lanes.leave(entry.key)
                 continue

@@ -6,7 +6,7 @@ to read all jobs that ever were. An entry is written before its job is first que
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from lookalike.catalog.keys import check_gallery_name
 from lookalike.jobs.port import Job
@@ -14,16 +14,18 @@ from lookalike.storage.port import ObjectStore
 
 _ROOT = "lanes/"
 _ID_CHARS = 36
+_TIME = "%Y%m%dT%H%M%S%f"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One job that has not ended, or whose process died right after it had."""
+    """One job that has not ended, or whose process died right after it had; ``at`` is when it was made."""
 
     gallery: str
     lane: str
     job_id: str
     key: str
+    at: datetime
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Lanes:
 
     def enter(self, job: Job, lane: str, at: datetime) -> str:
         """The key of the new entry, behind all that were made before ``at``."""
-        key = f"{_ROOT}{check_gallery_name(job.gallery)}/{lane}/{at:%Y%m%dT%H%M%S%f}-{job.job_id}"
+        key = f"{_ROOT}{check_gallery_name(job.gallery)}/{lane}/{at.astimezone(UTC).strftime(_TIME)}-{job.job_id}"
         self.store.put(key, b"\n")
         return key
 
@@ -52,4 +54,5 @@ class Lanes:
     def _entries(self, prefix: str) -> Iterator[Entry]:
         for info in self.store.list(prefix):
             _, gallery, lane, name = info.key.split("/")
-            yield Entry(gallery, lane, name[-_ID_CHARS:], info.key)
+            at = datetime.strptime(name[: -_ID_CHARS - 1], _TIME).replace(tzinfo=UTC)
+            yield Entry(gallery, lane, name[-_ID_CHARS:], info.key, at)

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,22 @@ LEASE_S = 30.0
 _log = logging.getLogger(__name__)
 
 
+class Lease:
+    """A turn that is ours. ``touch`` says that its work goes on: the time limit begins anew."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._touched = clock()
+
+    def touch(self) -> None:
+        self._touched = self._clock()
+
+    @property
+    def silent_s(self) -> float:
+        """How long nothing was heard of the work, in seconds."""
+        return self._clock() - self._touched
+
+
 @contextmanager
 def leased(
     turns: Turns,
@@ -21,24 +38,22 @@ def leased(
     limit_s: float | None = None,
     overdue: Callable[[], None] = lambda: None,
     seconds: float = LEASE_S,
-) -> Iterator[bool]:
-    """Whether this is our turn; if it is, it stays ours until the block ends or this process dies.
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Lease | None]:
+    """Our turn, until the block ends or this process dies; None where it is somebody else's.
 
     While the keeper of turns is away the work goes on: at worst somebody does it at the same time. ``overdue`` is
-    called, in another thread, when the block has taken ``limit_s`` seconds.
+    called, in another thread, when nothing was heard of the work for ``limit_s`` seconds.
     """
     token = turns.take(name, seconds=seconds)
     if token is None:
-        yield False
+        yield None
         return
-    ended = threading.Event()
+    lease, ended = Lease(clock), threading.Event()
 
     def keep() -> None:
-        waited = 0.0
-        every = seconds / 3
-        while not ended.wait(every):
-            waited += every
-            if limit_s is not None and waited >= limit_s:
+        while not ended.wait(seconds / 3):
+            if limit_s is not None and lease.silent_s >= limit_s:
                 overdue()
                 return
             try:
@@ -49,7 +64,7 @@ def leased(
     thread = threading.Thread(target=keep, name="lease", daemon=True)
     thread.start()
     try:
-        yield True
+        yield lease
     finally:
         ended.set()
         thread.join()

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from lookalike.catalog import documents, keys
-from lookalike.catalog.documents import Document
-from lookalike.errors import DamagedArtifact, JobNotFound, ObjectNotFound
+from lookalike.errors import DamagedArtifact, JobNotFound, NewerFormat, ObjectNotFound
+from lookalike.jobs.formats import Formatted
 from lookalike.jobs.port import Job
 from lookalike.storage.port import ObjectStore
 
@@ -15,7 +15,7 @@ JOBS = "jobs/"
 _log = logging.getLogger(__name__)
 
 
-class JobDocument(Document):
+class JobDocument(Formatted):
     """A job and the process that is to run it, or ran it; for a queued one ``entry`` is its place in its lane."""
 
     owner: str
@@ -28,7 +28,7 @@ class JobRecords:
     """The job documents of one store.
 
     With :meth:`put` the last writer wins: for jobs that one process owns. Those that several may change at once are
-    changed with :meth:`change`.
+    changed with :meth:`change`. A job that a later version wrote raises NewerFormat.
     """
 
     store: ObjectStore
@@ -66,7 +66,7 @@ class JobRecords:
         for job_id in self.ids():
             try:
                 found = documents.read_or_none(self.store, JobDocument, keys.job(job_id))
-            except DamagedArtifact as error:
+            except (DamagedArtifact, NewerFormat) as error:
                 _log.warning("passed over: %s", error.message)
                 continue
             if found is not None:

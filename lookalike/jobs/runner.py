@@ -21,12 +21,14 @@ from lookalike.errors import (
     JobCancelled,
     JobNotFound,
     LookalikeError,
+    NewerFormat,
     PreconditionFailed,
     WorkerLost,
 )
-from lookalike.jobs.dispatch import FORMAT, Dispatch, Message, later_of, mark_of, turn_of
+from lookalike.jobs.dispatch import Dispatch, Message, later_of, mark_of, turn_of
+from lookalike.jobs.formats import FORMAT
 from lookalike.jobs.lanes import Lanes
-from lookalike.jobs.lease import LEASE_S, leased
+from lookalike.jobs.lease import LEASE_S, Lease, leased
 from lookalike.jobs.port import Job, JobError, JobRequest, JobState
 from lookalike.jobs.records import JobDocument, JobRecords
 from lookalike.jobs.steps import ADVANCE, Finished, Pending, Steps
@@ -72,7 +74,7 @@ class Runner:
     """Executes units. ``submit`` queues the jobs that follow from one that succeeded.
 
     Args:
-        limit_s: the longest time of one unit; a process that takes longer ends itself.
+        limit_s: the longest time of one unit without a report; a process that takes longer ends itself.
         lease_s: after how long the unit of a process that died may be done by another.
         save_every_s: how often, at most, a unit that reports writes how far it is, and looks whether it was cancelled.
     """
@@ -99,7 +101,7 @@ class Runner:
             job = self.records.get(message.job_id).job
         except JobNotFound:
             return
-        except DependencyUnavailable as error:
+        except (DependencyUnavailable, NewerFormat) as error:
             raise TryLater(error.message, counts=False) from error  # nothing can be said of it, so nothing is given up
         if job.state.has_ended or job.attempt != message.attempt:
             return
@@ -107,10 +109,10 @@ class Runner:
         try:
             self.turns.unmark(mark_of(turn))
             self.turns.unmark(later_of(turn))
-            with leased(self.turns, turn, limit_s=self.limit_s, overdue=self.overdue, seconds=self.lease_s) as ours:
-                if ours:
+            with leased(self.turns, turn, limit_s=self.limit_s, overdue=self.overdue, seconds=self.lease_s) as lease:
+                if lease is not None:
                     started = self.clock()
-                    self._guarded(job, message, last_try=last_try)
+                    self._guarded(job, message, lease, last_try=last_try)
                     _log.info("%s of job %s: %.1f s", message.unit.name, job.job_id, self.clock() - started)
         except DependencyUnavailable as error:
             # Not even that it failed could be written.
@@ -119,7 +121,7 @@ class Runner:
     def postponed(self, message: Message, seconds: float) -> None:
         self.dispatch.postponed(message, seconds)
 
-    def _guarded(self, job: Job, message: Message, *, last_try: bool) -> None:
+    def _guarded(self, job: Job, message: Message, lease: Lease, *, last_try: bool) -> None:
         begun = f"starts:{turn_of(job, message.unit.name)}"
         try:
             starts = self.turns.count(begun, seconds=_STARTS_KEPT_S)
@@ -129,9 +131,9 @@ class Runner:
                     unit=message.unit.name,
                 )
             if message.unit.name == ADVANCE:
-                self._advance(job, message)
+                self._advance(job, message, lease)
             else:
-                self._run(job, message, starts)
+                self._run(job, message, lease, starts)
             self.turns.unmark(begun)
         except JobCancelled:
             self._end(job, JobState.CANCELLED)
@@ -140,6 +142,9 @@ class Runner:
             if not last_try:
                 raise TryLater(error.message) from error
             self._fail(job, error)
+        except NewerFormat as error:
+            self.turns.unmark(begun)
+            raise TryLater(error.message, counts=False) from error
         except LookalikeError as error:
             self._fail(job, error)
         except Exception as error:
@@ -148,23 +153,23 @@ class Runner:
             self._end(job, JobState.FAILED, error=JobError(code="internal", message=type(error).__name__))
             raise
 
-    def _advance(self, job: Job, message: Message) -> None:
+    def _advance(self, job: Job, message: Message, lease: Lease) -> None:
         if not self._is_first(job):
             return
         job = self._begun(job)
         if job.cancel_requested:
             raise JobCancelled(f"job {job.job_id} was cancelled")
-        outcome = self.steps.advance(job, message.unit.queue, self._report(job))
+        outcome = self.steps.advance(job, message.unit.queue, self._report(job, lease))
         if isinstance(outcome, Pending):
             self._note(job, outcome.progress, always=True)
             self.dispatch.send(job, outcome.units)
         else:
             self._finish(job, outcome)
 
-    def _run(self, job: Job, message: Message, starts: int) -> None:
+    def _run(self, job: Job, message: Message, lease: Lease, starts: int) -> None:
         if job.cancel_requested:
             raise JobCancelled(f"job {job.job_id} was cancelled")
-        progress = self.steps.run(job, message.unit.name, self._report(job), starts=starts)
+        progress = self.steps.run(job, message.unit.name, self._report(job, lease), starts=starts)
         self._note(job, progress, always=True)
         if not any(unit.kind == message.unit.kind for unit in self.steps.pending(job)):
             self.dispatch.send(job, [self.steps.first(job.kind)])
@@ -186,6 +191,8 @@ class Runner:
                 document = self.records.get(entry.job_id)
             except JobNotFound:
                 continue  # its document is written right after its entry
+            except NewerFormat:
+                return False  # a later worker does it, and what comes after it
             if not document.job.state.has_ended and document.entry == entry.key:
                 return False
             self.lanes.leave(entry.key)
@@ -204,8 +211,9 @@ class Runner:
             raise JobCancelled(f"job {job.job_id} has ended meanwhile")
         return begun
 
-    def _report(self, job: Job) -> Report:
+    def _report(self, job: Job, lease: Lease) -> Report:
         def report(progress: Progress) -> None:
+            lease.touch()
             self._note(job, progress)
 
         return report
@@ -260,5 +268,7 @@ class Runner:
                 following = self.records.get(entry.job_id).job
             except JobNotFound:
                 continue
+            except NewerFormat:
+                break  # its keeper is a later worker
             self.dispatch.try_send(following, [self.steps.first(following.kind)])
             break

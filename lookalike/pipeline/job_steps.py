@@ -81,7 +81,7 @@ class JobSteps:
             manifests = self._builds.manifests(pinned, wanted)
             return Finished({"indexes": [manifest.model_dump(mode="json") for manifest in manifests]})
         if isinstance(params, kinds.ReembedParams):
-            return self._reembedded(job, params)
+            return self._reembedded(job, params, report)
         return Finished(self.execute(job.request, report))
 
     def pending(self, job: Job) -> tuple[Unit, ...]:
@@ -120,7 +120,7 @@ class JobSteps:
     def _installed(self) -> list[str]:
         return installed(self.workspace.backend, self.workspace.backend_names)[0]
 
-    def _reembedded(self, job: Job, params: kinds.ReembedParams) -> Pending | Finished:
+    def _reembedded(self, job: Job, params: kinds.ReembedParams, report: Report) -> Pending | Finished:
         """As :func:`lookalike.pipeline.reembed.reembed`, but for what comes while it promotes: a job of its own."""
         at, gallery = self.workspace, job.gallery
         made = self._embedded(job, params.model, retry_failed=params.retry_failed, catch_up=True)
@@ -134,9 +134,9 @@ class JobSteps:
         if waiting:
             return Pending(waiting, self._builds.progress(base, wanted))
         manifests = self._builds.manifests(base, wanted)
-        promotion = compare_and_promote(at, base, manifests, checks=reembed_checks(at, params))
+        promotion = compare_and_promote(at, base, manifests, checks=reembed_checks(at, params), report=report)
         self._follow(gallery)
-        report = reembed_report(
+        made_live = reembed_report(
             base,
             promotion,
             embedded=made.embedded,
@@ -144,7 +144,7 @@ class JobSteps:
             failed=made.failed,
             built=[manifest.index_id for manifest in manifests if manifest.built_at >= job.created_at],
         )
-        return Finished(report.model_dump(mode="json"), then=((JobKind.ADD.value, {}),))
+        return Finished(made_live.model_dump(mode="json"), then=((JobKind.ADD.value, {}),))
 
     def _embedded(self, job: Job, model: str, *, retry_failed: bool, catch_up: bool = False) -> Pending | EmbedReport:
         """The parts that are missing, or what the set became when none is.

@@ -11,6 +11,7 @@ from lookalike.catalog import documents, keys
 from lookalike.catalog.documents import Document
 from lookalike.catalog.galleries import Galleries
 from lookalike.errors import DamagedArtifact, PreconditionFailed
+from lookalike.jobs.formats import Formatted
 from lookalike.pipeline.embed_plan import PlannedPart, Snapshot
 from lookalike.storage.port import ObjectStore
 
@@ -28,7 +29,7 @@ class PlanPart(Document):
         return [row for start, stop in self.runs for row in range(start, stop)]
 
 
-class PartPlan(Document):
+class PartPlan(Formatted):
     """``plans/<job_id>/<number>.json``; the last of a job counts. ``job_attempt`` is the attempt that made it.
 
     ``catch_up`` counts the plans before it whose images came only after the job had begun.
@@ -55,7 +56,7 @@ class PartPlan(Document):
         return sum(part.num_images for part in self.parts)
 
 
-class PinnedSet(Document):
+class PinnedSet(Formatted):
     """``plans/<job_id>/set/<attempt>.json``: the embedding set from which an attempt builds."""
 
     set_id: str

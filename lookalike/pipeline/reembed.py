@@ -90,8 +90,7 @@ def reembed(
         manifests.append(build_beside(workspace, base, backend, wanted[backend], report=report))
         built += [] if found is not None else [manifests[-1].index_id]
     embedded = made.embedded + catch_up(workspace, gallery, model, report=report)
-    report(Progress("promote", 0, 1))
-    promotion = compare_and_promote(workspace, base, manifests, checks=checks)
+    promotion = compare_and_promote(workspace, base, manifests, checks=checks, report=report)
     report(Progress("promote", 1, 1))
     embedded += catch_up(workspace, gallery, model, report=report)
     return reembed_report(base, promotion, embedded=embedded, reused=made.reused, failed=made.failed, built=built)
@@ -195,11 +194,17 @@ def catch_up(workspace: Workspace, gallery: str, model: str, *, report: Report =
 
 
 def compare_and_promote(
-    workspace: Workspace, base: EmbeddingSet, manifests: Sequence[IndexManifest], *, checks: Checks
+    workspace: Workspace,
+    base: EmbeddingSet,
+    manifests: Sequence[IndexManifest],
+    *,
+    checks: Checks,
+    report: Report = silent,
 ) -> Promotion:
     """Asks both sets the same queries and makes ``manifests`` the default, unless they are that already.
 
-    Raises as :func:`lookalike.pipeline.promote.promote`.
+    ``report`` is called before the one and before the other; what it raises leaves what is live. Raises as
+    :func:`lookalike.pipeline.promote.promote`.
     """
     live = workspace.pointers.get(base.gallery)
     entry = None if live is None or live.default_model != base.model else live.models.get(base.model)
@@ -211,7 +216,9 @@ def compare_and_promote(
     def keep(comparisons: Sequence[Comparison]) -> None:
         nonlocal judged
         judged = comparisons
+        report(Progress("promote", 0, 1))
 
+    report(Progress("promote" if checks.gate is None else "compare", 0, 1))
     live = promote_indexes(
         workspace, base.gallery, base, manifests, checks=replace(checks, judged=keep), replaces_default=True
     )

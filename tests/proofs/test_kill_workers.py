@@ -1,17 +1,20 @@
 """Proof 1: workers are killed with -9 at random moments, and nothing is lost, doubled or left over."""
 
-from collections import Counter
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cluster import FULL, Cluster, Killer, cluster, draw
-from real_servers import RedisServer
+from finished_work import assert_every_image_once, assert_untouched, finished_objects, num_finished
+from real_servers import RedisServer, wait_until
 
 from lookalike.bootstrap import wire
-from lookalike.catalog.embedding_sets import EmbeddingSet, kept_rows
+from lookalike.catalog.embedding_sets import EmbeddingSet
 from lookalike.galleries.open import open_source
 from lookalike.jobs.port import JobState
+from lookalike.jobs.redis_turns import RedisTurns
 from lookalike.pipeline.collect import collect
 from lookalike.pipeline.index_gallery import build_indexes, embed_gallery, newest_set
 from lookalike.pipeline.ingest import ingest
@@ -25,7 +28,7 @@ BACKENDS = ["exact", "faiss", "annoy", "qdrant"]
 
 
 @pytest.fixture
-def killed(tmp_path: Path, redis_server: RedisServer) -> Cluster:
+def killed(tmp_path: Path, redis_server: RedisServer) -> Iterator[Cluster]:
     with cluster(tmp_path, redis_server) as made:
         yield made
 
@@ -58,21 +61,30 @@ def test_killed_workers_lose_and_double_nothing(killed: Cluster, tmp_path: Path)
     assert live.default_model == models[(rounds - 1) % 2]
     entry = live.models[live.default_model]
     final = killed.workspace.sets.get("g", entry.newest)
-    _assert_every_image_once(killed.workspace, final)
+    assert_every_image_once(killed.workspace, "g", live.default_model)
     _assert_same_as_without_faults(killed.workspace, final, entry.indexes, tmp_path / "undisturbed", pictures)
     killed.stop_workers()
     _assert_no_orphans(killed.workspace)
 
 
-def _assert_every_image_once(at: Workspace, final: EmbeddingSet) -> None:
-    version = at.galleries.version("g")
-    wanted = Counter(record.image_id for record in at.galleries.records(version))
-    found: Counter[str] = Counter()
-    for part in final.parts:
-        ids = at.sets.read_part("g", final.model_digest, part.part_id).ids_N16[kept_rows(part)]
-        found.update(row.tobytes().hex() for row in ids)
-    assert set(wanted.values()) == {1}
-    assert found == Counter({identifier.replace("-", ""): 1 for identifier in wanted})
+def test_a_worker_that_is_told_to_stop_finishes_its_part_and_leaves_the_others(killed: Cluster, tmp_path: Path) -> None:
+    model = "color_edges@1"
+    killed.run("ingest", "g", source=str(draw(tmp_path / "pictures", 320)))
+    job = killed.submit("embed", "g", model=model)
+    wait_until(lambda: num_finished(killed.workspace, "g", model) >= 1, what="a part", timeout_s=120)
+    embedder = killed.workers[0]
+    process = embedder.process
+    assert process is not None
+    embedder.kill(signal.SIGTERM)
+    assert process.returncode in (0, 143)  # 128 + SIGTERM
+    at_work = RedisTurns(killed.redis.url)
+    assert not at_work.known(f"turn:{job.job_id}:1:part-0-{number}" for number in range(5))
+    at_work.close()
+    before = finished_objects(killed.workspace, "g", model)
+    embedder.start()
+    killed.succeeded(job)
+    assert_untouched(before, finished_objects(killed.workspace, "g", model))
+    assert_every_image_once(killed.workspace, "g", model)
 
 
 def _assert_same_as_without_faults(

@@ -1,6 +1,5 @@
 """Proof 2: what jobs need is away for a while, in the middle of an embedding. They go on, and nothing is lost."""
 
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -8,17 +7,20 @@ from contextlib import contextmanager
 
 import pytest
 import redis
-from cluster import FULL, Cluster, cluster, draw
+from cluster import FULL, ROLES, Cluster, cluster, draw
 from faulty_proxy import FaultyProxy
 from finished_work import Objects, assert_every_image_once, assert_untouched, finished_objects, num_finished
 from minio import Minio
 from real_servers import ACCESS_KEY, SECRET_KEY, RedisServer, SwiftServer, wait_until
 
+from lookalike.galleries.folder import FolderSource
 from lookalike.jobs.port import Job
+from lookalike.pipeline.ingest import ingest
 
 MODEL = "pixels16@1"
 IMAGES, PART_IMAGES = (2000, 50) if FULL else (240, 8)
 OUTAGE_S = 30.0 if FULL else 5.0
+S3_IMAGES, S3_PART_IMAGES, S3_TIMEOUT_S = (1000, 50, 10) if FULL else (32, 8, 3)
 BUCKET = "lookalike-outages"
 
 
@@ -92,6 +94,84 @@ def test_redis_is_emptied_and_somebody_retries_the_job(
         assert server.dbsize() > 0
     local.succeeded(job)
     _assert_done(local, job, before)
+
+
+@pytest.fixture(scope="module")
+def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SwiftServer]:
+    server = SwiftServer(tmp_path_factory.mktemp("own-swift"))
+    server.start()
+    address = server.url.partition("//")[2]
+    Minio(address, ACCESS_KEY, SECRET_KEY, secure=False).make_bucket(BUCKET)
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def proxy(swift: SwiftServer) -> Iterator[FaultyProxy]:
+    made = FaultyProxy(swift.port)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def remote(
+    tmp_path_factory: pytest.TempPathFactory, own_redis: RedisServer, swift: SwiftServer, proxy: FaultyProxy
+) -> Iterator[Cluster]:
+    """Workers whose S3 store is behind the proxy; we ourselves look at it without."""
+    folder = tmp_path_factory.mktemp("remote")
+    draw(folder / "pictures", S3_IMAGES)
+    storage = {
+        "LOOKALIKE_STORAGE__URL": f"s3://{BUCKET}",
+        "LOOKALIKE_STORAGE__S3_ENDPOINT": swift.url,
+        "LOOKALIKE_STORAGE__S3_REGION": "us-east-1",
+        "LOOKALIKE_STORAGE__S3_ACCESS_KEY": ACCESS_KEY,
+        "LOOKALIKE_STORAGE__S3_SECRET_KEY": SECRET_KEY,
+        # Shorter than the outages: a unit meets more of them than the store's own tries can bridge.
+        "LOOKALIKE_STORAGE__S3_TIMEOUT_S": str(S3_TIMEOUT_S),
+        "LOOKALIKE_QUEUE__PART_IMAGES": str(S3_PART_IMAGES),
+    }
+    with cluster(folder, own_redis, roles=(), more=storage) as made:
+        made.environment["LOOKALIKE_STORAGE__S3_ENDPOINT"] = f"http://127.0.0.1:{proxy.port}"
+        for role in ROLES:
+            made.add(role)
+        yield made
+
+
+def _for_a_while(proxy: FaultyProxy, fault: Callable[[FaultyProxy], None]) -> None:
+    fault(proxy)
+    time.sleep(OUTAGE_S)
+    proxy.pass_all()
+
+
+FAULTS: dict[str, Callable[[FaultyProxy], None]] = {
+    "refuses": lambda proxy: _for_a_while(proxy, FaultyProxy.refuse),
+    "does-not-answer": lambda proxy: _for_a_while(proxy, FaultyProxy.black_hole),
+    "is-slow": lambda proxy: proxy.delay(0.25),
+    "fails-half-of-its-calls": lambda proxy: proxy.fail_share(0.5),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_object_store(remote: Cluster, proxy: FaultyProxy, fault: str) -> None:
+    gallery = fault
+    ingest(
+        remote.workspace.store,
+        remote.workspace.galleries,
+        remote.workspace.ledger,
+        gallery,
+        FolderSource(remote.folder / "pictures"),
+        limits=remote.workspace.limits,
+    )
+    job, before = _in_the_middle(remote, gallery, parts=1)
+    try:
+        faults = proxy.num_faults
+        FAULTS[fault](proxy)
+        remote.succeeded(job)
+    finally:
+        proxy.pass_all()
+    assert proxy.num_faults > faults or fault != "fails-half-of-its-calls"
+    _assert_done(remote, job, before)
 
 
 @contextmanager

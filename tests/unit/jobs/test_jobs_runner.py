@@ -1,6 +1,7 @@
 """What a worker does with messages that come once, twice, late, too new, or not at all."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from real_servers import RedisServer
 
 from lookalike.errors import DependencyUnavailable, InvalidSource, WrongJobState
 from lookalike.jobs.dispatch import FORMAT
-from lookalike.jobs.port import JobState
+from lookalike.jobs.port import Job, JobState
 from lookalike.jobs.runner import MAX_STARTS, TryLater
 from lookalike.jobs.steps import ADVANCE
 
@@ -207,3 +208,15 @@ def test_an_entry_that_outlived_its_job_holds_nobody_up(parts: Parts) -> None:
     assert parts.jobs.get(job.job_id).state is JobState.SUCCEEDED
     parts.keeper.look()
     assert entry not in [one.key for one in parts.lanes.all()]
+
+
+def test_an_entry_whose_job_was_never_written_holds_nobody_up_and_is_removed_later(parts: Parts) -> None:
+    left = Job(job_id="00000000-0000-0000-0000-000000000009", kind="embed", gallery="g", created_at="")
+    parts.lanes.enter(left, "main", datetime.now(UTC))
+    job = parts.submit()
+    parts.work_off()
+    assert parts.jobs.get(job.job_id).state is JobState.SUCCEEDED
+    parts.keeper.look()
+    assert [entry.job_id for entry in parts.lanes.all()] == [left.job_id]
+    replace(parts.keeper, now=lambda: datetime.now(UTC) + timedelta(hours=2)).look()
+    assert list(parts.lanes.all()) == []

@@ -52,18 +52,24 @@ def test_marks_and_counts_end_by_themselves(turns: RedisTurns) -> None:
 
 def test_a_lease_lasts_as_long_as_its_work(turns: RedisTurns) -> None:
     with leased(turns, "lease/a", seconds=0.6) as ours:
-        assert ours
+        assert ours is not None
         for _ in range(15):
             threading.Event().wait(0.1)
             with leased(turns, "lease/a", seconds=0.6) as theirs:
-                assert not theirs
+                assert theirs is None
     with leased(turns, "lease/a", seconds=0.6) as again:
-        assert again
+        assert again is not None
 
 
-def test_work_that_takes_too_long_is_told(turns: RedisTurns) -> None:
-    told = threading.Event()
-    with leased(turns, "lease/b", seconds=0.3, limit_s=0.3, overdue=told.set):
+def test_work_of_which_nothing_is_heard_is_told(turns: RedisTurns) -> None:
+    told, now = threading.Event(), 0.0
+    with leased(turns, "lease/b", seconds=0.3, limit_s=60, overdue=told.set, clock=lambda: now) as lease:
+        assert lease is not None
+        now = 59.0
+        lease.touch()
+        now = 100.0
+        assert not told.wait(0.5)
+        now = 119.0
         assert told.wait(30)
 
 
