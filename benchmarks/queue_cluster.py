@@ -97,7 +97,12 @@ def queue_cluster(folder: Path, more: Mapping[str, str] | None = None) -> Iterat
     workers: list[WorkerProcess] = []
     try:
         _until(lambda: _answers(port), "Redis answers", redis, folder / "redis.log")
-        settings = {**environment(folder), "LOOKALIKE_QUEUE__URL": f"redis://127.0.0.1:{port}/0", **(more or {})}
+        settings = {
+            **environment(folder),
+            "LOOKALIKE_QUEUE__URL": f"redis://127.0.0.1:{port}/0",
+            "LOOKALIKE_TELEMETRY__LOG_LEVEL": "info",  # at which a worker says that it is ready
+            **(more or {}),
+        }
         at = wire(load(settings, folder / "none.toml"))
         jobs = wire_jobs(load(settings, folder / "none.toml"), at)
         try:

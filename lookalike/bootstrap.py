@@ -61,6 +61,8 @@ class LoadedEmbedders:
 
         The last also where the service has another model under this name than the catalog: two are never mixed.
         """
+        if model in self._loaded:  # by name and version: the store need not be asked, nor be there
+            return self._loaded[model]
         manifest = self._models.get(ModelRef.parse(model))
         name = str(manifest.ref)
         if name not in self._loaded:

@@ -30,6 +30,7 @@ from lookalike.jobs.formats import FORMAT
 from lookalike.jobs.lanes import Lanes
 from lookalike.jobs.lease import LEASE_S, Lease, leased
 from lookalike.jobs.port import Job, JobError, JobRequest, JobState
+from lookalike.jobs.reasons import reason_of
 from lookalike.jobs.records import JobDocument, JobRecords
 from lookalike.jobs.steps import ADVANCE, Finished, Pending, Steps
 from lookalike.jobs.turns import Turns
@@ -150,7 +151,7 @@ class Runner:
         except Exception as error:
             # Recorded for whoever asks after the job, then raised: nothing goes on as if it had worked.
             _log.exception("unit %s of job %s failed", message.unit.name, job.job_id)
-            self._end(job, JobState.FAILED, error=JobError(code="internal", message=type(error).__name__))
+            self._fail(job, error)
             raise
 
     def _advance(self, job: Job, message: Message, lease: Lease) -> None:
@@ -179,8 +180,8 @@ class Runner:
             self.submit(JobRequest(kind=kind, gallery=job.gallery, params=params))
         self._end(job, JobState.SUCCEEDED, result=outcome.result)
 
-    def _fail(self, job: Job, error: LookalikeError) -> None:
-        self._end(job, JobState.FAILED, error=JobError(code=error.code, message=error.message))
+    def _fail(self, job: Job, error: Exception) -> None:
+        self._end(job, JobState.FAILED, error=reason_of(error))
 
     def _is_first(self, job: Job) -> bool:
         """Whether it is this job's turn in its lane. Entries of jobs that have ended are removed on the way."""

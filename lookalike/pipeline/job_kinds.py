@@ -49,9 +49,9 @@ class UrlImage(_Params):
 class IngestParams(_Params):
     """Exactly one of ``urls`` and ``source``.
 
-    ``source`` is a path on the server, refused unless a setting allows the folder it is in; ``images`` is the folder
-    of the files that an annotation file or a table names. Ingesting again under the same ``name`` removes what the
-    list no longer has; without one, the list itself is its name.
+    ``source`` is a path on the server or ``s3://bucket/prefix``, refused unless a setting allows the folder it is in or
+    the bucket; ``images`` is the folder of the files that an annotation file or a table names. Ingesting again under
+    the same ``name`` removes what the list no longer has; without one, the list itself is its name.
     """
 
     urls: list[str | UrlImage] | None = Field(default=None, min_length=1, max_length=MAX_URLS)

@@ -1,7 +1,30 @@
-"""One thread that does something when it is asked to, for callers that cannot wait for it."""
+"""Threads that do something for callers that cannot wait for it, or not for long."""
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def within(seconds: float, step: Callable[[], T], otherwise: T) -> T:
+    """What ``step`` returns or raises where that takes no longer, else ``otherwise``; the step goes on by itself."""
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(step())
+        except BaseException as error:  # noqa: BLE001 raised again in the caller's thread
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name="within", daemon=True).start()
+    try:
+        return outcome.result(seconds)
+    except TimeoutError:
+        if outcome.done():
+            return outcome.result()
+        return otherwise
 
 
 class Looker:

@@ -21,7 +21,7 @@ from lookalike.errors import DependencyUnavailable, IndexNotFound, LookalikeErro
 from lookalike.indexes.batching import BatchingIndex
 from lookalike.indexes.living import Embeddings, LivingIndex
 from lookalike.indexes.port import Backend
-from lookalike.pipeline.looking import Looker
+from lookalike.pipeline.looking import Looker, within
 from lookalike.storage.port import ObjectStore
 from lookalike.telemetry.declared import LIVE_SWITCHES
 from lookalike.telemetry.metrics import PROCESS
@@ -30,6 +30,7 @@ from lookalike.types.ids import as_keys
 
 _MAX_CACHED_FILTERS = 64
 _SELDOM = 5  # times poll_s without a look: nobody else searches, so that whoever comes next looks for itself
+_PATIENCE_S = 1.0  # of a search that waits for a look: a store that is away would keep it for half a minute
 
 _log = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ class Serving:
 
     The live pointer is looked at when a search comes and the last look is older than ``poll_s`` seconds, in a thread
     of its own: a new state is opened beside the old one, from which searches are answered until then. Only where the
-    last look is many times as old, because nobody searched, the search waits for what is live now.
+    last look is many times as old, because nobody searched, the search waits for what is live now, and not for long.
     """
 
     def __init__(
@@ -166,7 +167,7 @@ class Serving:
         if age_s < self._poll_s or self._lock_of(name).locked():
             return state[2]  # fresh, or somebody is at it: answer from what is there
         if age_s > _SELDOM * self._poll_s:
-            return self._look_if_due(name)
+            return within(_PATIENCE_S, partial(self._look_if_due, name), state[2])
         self._looker_of(name).ask()
         return state[2]
 

@@ -61,9 +61,10 @@ class Worker:
     log: Path
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
+    prefix: tuple[str, ...] = ()  # a program that runs it
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "lookalike", "worker", self.role]
+        command = [*self.prefix, sys.executable, "-m", "lookalike", "worker", self.role]
         self.starts += 1
         with self.log.open("ab") as sink:
             sink.write(f"start {self.starts}\n".encode())

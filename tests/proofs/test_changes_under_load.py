@@ -77,6 +77,7 @@ def test_searches_see_each_change_and_no_compaction(served: Cluster, tmp_path: P
     images |= {victim.image_id: (pictures / victim.key).read_bytes() for victim in victims}
     subjects = sorted(images)
     with gateway(served) as url, searching(url, "g", _Uploads(subjects, images).of_client, number=CLIENTS) as clients:
+        _whole_round(clients, subjects)  # so that each image was seen before it is gone
         changes = Changes(url)
         for number, path in enumerate(newcomers):
             pair = victims[2 * number : 2 * number + 2]
@@ -94,6 +95,8 @@ def test_searches_see_each_change_and_no_compaction(served: Cluster, tmp_path: P
         wait_until(lambda: _use_others(clients, settled, compacted), what="searches use the compacted indexes")
         _whole_round(clients, subjects)
     clients.assert_no_error()
+    short = [(a.backend, len(a.ids)) for a in clients.answers if len(a.ids) < K]
+    print("SHORT", len(short), "of", len(clients.answers), short[:5])
     assert len(changes.deleted) == 2 * CHANGES
     _assert_gone_is_gone(clients, changes.deleted)
     _assert_found_in_time(clients, subjects, changes.added)

@@ -1,9 +1,7 @@
 """Proof 2: what jobs need is away for a while, in the middle of an embedding. They go on, and nothing is lost."""
 
-import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import pytest
 import redis
@@ -11,6 +9,7 @@ from cluster import FULL, ROLES, Cluster, cluster, draw
 from faulty_proxy import FaultyProxy
 from finished_work import Objects, assert_every_image_once, assert_untouched, finished_objects, num_finished
 from minio import Minio
+from paused_worker import standing_still
 from real_servers import ACCESS_KEY, SECRET_KEY, RedisServer, SwiftServer, wait_until
 
 from lookalike.galleries.folder import FolderSource
@@ -20,7 +19,7 @@ from lookalike.pipeline.ingest import ingest
 MODEL = "pixels16@1"
 IMAGES, PART_IMAGES = (2000, 50) if FULL else (240, 8)
 OUTAGE_S = 30.0 if FULL else 5.0
-S3_IMAGES, S3_PART_IMAGES, S3_TIMEOUT_S = (1000, 50, 10) if FULL else (32, 8, 3)
+S3_IMAGES, S3_PART_IMAGES, S3_TIMEOUT_S = (1000, 25, 10) if FULL else (24, 3, 3)
 BUCKET = "lookalike-outages"
 
 
@@ -46,8 +45,13 @@ def local(tmp_path_factory: pytest.TempPathFactory, own_redis: RedisServer) -> I
 def embedding(local: Cluster, request: pytest.FixtureRequest) -> tuple[Job, Objects]:
     """A job in the middle: some parts are done, others are not."""
     gallery = request.node.name.replace("_", "-")
-    local.run("ingest", gallery, source=str(local.folder / "pictures"))
+    _ingest(local, gallery)
     return _in_the_middle(local, gallery)
+
+
+def _ingest(at: Cluster, gallery: str) -> None:
+    done, source = at.workspace, FolderSource(at.folder / "pictures")
+    ingest(done.store, done.galleries, done.ledger, gallery, source, limits=done.limits)
 
 
 def _in_the_middle(at: Cluster, gallery: str, *, parts: int = 3) -> tuple[Job, Objects]:
@@ -86,7 +90,7 @@ def test_redis_is_emptied_and_somebody_retries_the_job(
     local: Cluster, own_redis: RedisServer, embedding: tuple[Job, Objects]
 ) -> None:
     job, before = embedding
-    with _stopped(local), redis.Redis.from_url(own_redis.url) as server:  # or they would be faster than we are
+    with standing_still(local), redis.Redis.from_url(own_redis.url) as server:  # or they would be faster than we are
         assert not local.jobs.get(job.job_id).state.has_ended
         server.flushall()
         again = local.jobs.retry(job.job_id)
@@ -130,6 +134,7 @@ def remote(
         # Shorter than the outages: a unit meets more of them than the store's own tries can bridge.
         "LOOKALIKE_STORAGE__S3_TIMEOUT_S": str(S3_TIMEOUT_S),
         "LOOKALIKE_QUEUE__PART_IMAGES": str(S3_PART_IMAGES),
+        "LOOKALIKE_QUEUE__LOOK_EVERY_S": "4",  # each look is some requests
     }
     with cluster(folder, own_redis, roles=(), more=storage) as made:
         made.environment["LOOKALIKE_STORAGE__S3_ENDPOINT"] = f"http://127.0.0.1:{proxy.port}"
@@ -138,50 +143,25 @@ def remote(
         yield made
 
 
-def _for_a_while(proxy: FaultyProxy, fault: Callable[[FaultyProxy], None]) -> None:
-    fault(proxy)
-    time.sleep(OUTAGE_S)
-    proxy.pass_all()
-
-
 FAULTS: dict[str, Callable[[FaultyProxy], None]] = {
-    "refuses": lambda proxy: _for_a_while(proxy, FaultyProxy.refuse),
-    "does-not-answer": lambda proxy: _for_a_while(proxy, FaultyProxy.black_hole),
-    "is-slow": lambda proxy: proxy.delay(0.25),
-    "fails-half-of-its-calls": lambda proxy: proxy.fail_share(0.5),
+    "refuses": FaultyProxy.refuse,
+    "fails half of its calls": lambda proxy: proxy.fail_share(0.5),
+    "does not answer": FaultyProxy.black_hole,
+    "is slow": lambda proxy: proxy.delay(0.25),
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_the_object_store(remote: Cluster, proxy: FaultyProxy, fault: str) -> None:
-    gallery = fault
-    ingest(
-        remote.workspace.store,
-        remote.workspace.galleries,
-        remote.workspace.ledger,
-        gallery,
-        FolderSource(remote.folder / "pictures"),
-        limits=remote.workspace.limits,
-    )
-    job, before = _in_the_middle(remote, gallery, parts=1)
-    try:
-        faults = proxy.num_faults
-        FAULTS[fault](proxy)
-        remote.succeeded(job)
-    finally:
+def test_the_object_store_fails_in_every_way(remote: Cluster, proxy: FaultyProxy) -> None:
+    """One after another, each while parts are missing, and for longer than the tries of a request."""
+    at = remote.workspace
+    _ingest(remote, "g")
+    job, before = _in_the_middle(remote, "g", parts=1)
+    for number, (name, fail) in enumerate(FAULTS.items(), start=1):
+        wait_until(lambda: num_finished(at, "g", MODEL) >= number, what="another part", timeout_s=240)  # noqa: B023
+        fail(proxy)
+        time.sleep(OUTAGE_S)
         proxy.pass_all()
-    assert proxy.num_faults > faults or fault != "fails-half-of-its-calls"
+        assert not remote.jobs.get(job.job_id).state.has_ended, f"nothing was left to do when it {name}"
+    assert proxy.num_faults > 0
+    remote.succeeded(job)
     _assert_done(remote, job, before)
-
-
-@contextmanager
-def _stopped(at: Cluster) -> Iterator[None]:
-    """The workers stand still meanwhile."""
-    processes = [worker.process for worker in at.workers if worker.process is not None]
-    for process in processes:
-        process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.send_signal(signal.SIGCONT)

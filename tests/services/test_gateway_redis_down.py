@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from faulty_proxy import FaultyProxy
 from gateway_calls import SEARCH, first_image
 from gateway_store import settings_of
 from real_servers import RedisServer
@@ -61,6 +62,29 @@ def test_without_redis_searches_go_on_and_jobs_wait_in_the_store(client: TestCli
 
     redis.start()
     assert client.get("/readyz").json()["queue"] == "ok"
+
+
+def test_a_redis_that_is_silent_holds_nobody_up_for_long(tmp_path: Path, prepared: Path, redis: RedisServer) -> None:
+    shutil.copytree(prepared / "store", tmp_path / "store")
+    proxy = FaultyProxy(redis.port)
+    proxy.start()
+    settings = settings_of(tmp_path, LOOKALIKE_QUEUE__URL=f"redis://127.0.0.1:{proxy.port}/0")
+    workspace = wire(settings)
+    with queue_depths(settings) as depths:
+        app = create_app(workspace, wire_jobs(settings, workspace), queue_depths=depths)
+        with TestClient(app) as client:
+            evaluate = {"kind": "evaluate", "gallery": "colors", "params": {"k": 3}}
+            assert client.post("/v1/jobs", json=evaluate).status_code == 202  # connections are open now
+            assert client.get("/readyz").json()["queue"] == "ok"
+            proxy.black_hole()
+            for call in (lambda: client.get("/readyz"), lambda: client.post("/v1/jobs", json=evaluate)):
+                started = time.monotonic()
+                assert call().status_code < 300
+                assert time.monotonic() - started < LONGEST_S
+            assert client.get("/readyz").json()["queue"] == "Redis does not answer: TimeoutError"
+            assert [job["state"] for job in client.get("/v1/jobs").json()] == ["queued", "queued"]
+    workspace.close()
+    proxy.stop()
 
 
 def test_where_jobs_run_in_process_the_queue_is_no_matter(module_client: TestClient) -> None:
