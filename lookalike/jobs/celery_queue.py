@@ -9,6 +9,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -118,12 +119,18 @@ class _Waker(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, parent: Any) -> None:
         if parent.hub is not None:
             _Waker._ends = _Waker._ends or os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-            parent.hub.add_reader(_Waker._ends[0], os.read, _Waker._ends[0], 4096)
+            parent.hub.add_reader(_Waker._ends[0], _drain, _Waker._ends[0])
 
     @classmethod
     def wake(cls) -> None:
         if cls._ends is not None:
-            os.write(cls._ends[1], b".")
+            with suppress(BlockingIOError):  # it is full, so that thread has been told
+                os.write(cls._ends[1], b".")
+
+
+def _drain(pipe: int) -> None:
+    with suppress(BlockingIOError):
+        os.read(pipe, 4096)
 
 
 class _Request(Request):  # type: ignore[misc]

@@ -80,27 +80,14 @@ def search(
     entry, index = served.index(entry.model, backend)
     query_1D, own_id = _query(served, index, entry.model, request, parts, image, clock)
     exclude = pack_ids([own_id]) if request.exclude_self and own_id is not None else None
-    ranked = nearest(
-        served,
-        index,
-        query_1D,
-        request.k,
-        offset=request.offset,
-        condition=request.filter,
-        exclude_ids_Q16=exclude,
-        min_similarity=request.min_similarity,
-        params=request.params,
-    )
-    clock.stop("search")
-    hits = hits_of(served, index, ranked, request)
-    clock.stop("records")
+    (hits,) = hits_of(served, index, query_1D, [request], clock, exclude_ids_Q16=exclude)
     return SearchResponse(
         model=entry.model, backend=backend, index=index.manifest.index_id, took_ms=clock.took_ms(), hits=hits
     )
 
 
 class Clock:
-    """Milliseconds by stage: each from the end of the one before."""
+    """Milliseconds by stage: each from the end of the one before; of one that comes again, all together."""
 
     def __init__(self) -> None:
         self._started = self._last = time.perf_counter()
@@ -108,7 +95,7 @@ class Clock:
 
     def stop(self, stage: str) -> None:
         now = time.perf_counter()
-        self._took[stage] = round((now - self._last) * 1000, 3)
+        self._took[stage] = round(self._took.get(stage, 0.0) + (now - self._last) * 1000, 3)
         self._last = now
 
     def took_ms(self) -> dict[str, float]:
@@ -180,16 +167,48 @@ def stored_embedding(served: ServedGallery, index: ServedIndex, image_id: str) -
 
 
 def hits_of(
-    served: ServedGallery, index: ServedIndex, ranked: Ranked, options: SearchOptions, query: int = 0
-) -> list[Hit]:
-    """The hits of one query of ``ranked`` with their records."""
-    rows = ranked.rows_QK[query]
-    rows = rows[rows >= 0]
-    identifiers = [index.living.ids_N16[row].tobytes() for row in rows]
-    return made_hits(index, ranked, options, query, identifiers, served.table.get(identifiers))
+    served: ServedGallery,
+    index: ServedIndex,
+    queries_QD: NDArray[np.floating],
+    asked: Sequence[SearchOptions],
+    clock: Clock,
+    *,
+    exclude_ids_Q16: NDArray[np.uint8] | None = None,
+) -> list[list[Hit]]:
+    """The hits of each query with their records. ``asked`` is one for each, the same in all that decides the hits.
+
+    An image that was taken out since this state was opened has no record any more: the next one takes its place.
+    """
+    options, num_gone = asked[0], 0
+    while True:
+        ranked = nearest(
+            served,
+            index,
+            queries_QD,
+            options.k + num_gone,
+            offset=options.offset,
+            condition=options.filter,
+            exclude_ids_Q16=exclude_ids_Q16,
+            min_similarity=options.min_similarity,
+            params=options.params,
+        )
+        clock.stop("search")
+        ids_N16 = index.living.ids_N16
+        identifiers = [[ids_N16[row].tobytes() for row in rows_K[rows_K >= 0]] for rows_K in ranked.rows_QK]
+        records = served.table.get(list(dict.fromkeys(one for of_query in identifiers for one in of_query)))
+        missing = max(sum(one not in records for one in of_query) for of_query in identifiers)
+        if missing <= num_gone:
+            break
+        num_gone = missing
+    hits = [
+        _made_hits(index, ranked, one, query, identifiers[query], records)[: options.k]
+        for query, one in enumerate(asked)
+    ]
+    clock.stop("records")
+    return hits
 
 
-def made_hits(
+def _made_hits(
     index: ServedIndex,
     ranked: Ranked,
     options: SearchOptions,
@@ -197,17 +216,16 @@ def made_hits(
     identifiers: Sequence[bytes],
     records: Mapping[bytes, ImageRecord],
 ) -> list[Hit]:
-    """One query's hits from ``records`` that hold at least its ``identifiers``."""
-    living = index.living
-    hits = []
+    """One query's hits, of those of its ``identifiers`` that have a record."""
+    hits: list[Hit] = []
     for position, identifier in enumerate(identifiers):
         record = records.get(identifier)
         if record is None:
             continue
-        embedding = living.embedding(record.image_id) if options.with_embedding else None
+        embedding = index.living.embedding(record.image_id) if options.with_embedding else None
         hits.append(
             Hit(
-                rank=options.offset + position + 1,
+                rank=options.offset + len(hits) + 1,
                 image_id=record.image_id,
                 key=record.key,
                 labels=record.labels,

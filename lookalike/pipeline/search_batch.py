@@ -19,8 +19,7 @@ from lookalike.pipeline.search import (
     QueryParts,
     check_one_query,
     given_embedding,
-    made_hits,
-    nearest,
+    hits_of,
     stored_embedding,
 )
 from lookalike.pipeline.served import ServedGallery, ServedIndex, default_backend
@@ -131,29 +130,11 @@ def _answers(
         exclude = np.stack([_NOBODY if own is None else pack_ids([own])[0] for own in group.own_ids])
     clock = Clock()
     try:
-        ranked = nearest(
-            served,
-            group.index,
-            np.concatenate(group.queries),
-            options.k,
-            offset=options.offset,
-            condition=options.filter,
-            exclude_ids_Q16=exclude,
-            min_similarity=options.min_similarity,
-            params=options.params,
-        )
+        requests = [asked.request for asked in searches]
+        hits = hits_of(served, group.index, np.concatenate(group.queries), requests, clock, exclude_ids_Q16=exclude)
     except LookalikeError as error:
         # The queries were checked, so it is the options that are wrong, and they are the same for all.
         return [error] * len(searches)
-    clock.stop("search")
-    ids_N16 = group.index.living.ids_N16
-    identifiers = [[ids_N16[row].tobytes() for row in rows_K[rows_K >= 0]] for rows_K in ranked.rows_QK]
-    records = served.table.get(list(dict.fromkeys(one for of_query in identifiers for one in of_query)))
-    hits = [
-        made_hits(group.index, ranked, asked.request, query, identifiers[query], records)
-        for query, asked in enumerate(searches)
-    ]
-    clock.stop("records")
     took = clock.took_ms()
     with_image = {**images_ms, **took, "total": round(took["total"] + sum(images_ms.values()), 3)}
     index_id = group.index.manifest.index_id

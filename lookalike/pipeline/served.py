@@ -20,7 +20,7 @@ from lookalike.catalog.record_table import RecordTable
 from lookalike.errors import DependencyUnavailable, IndexNotFound, LookalikeError
 from lookalike.indexes.batching import BatchingIndex
 from lookalike.indexes.living import Embeddings, LivingIndex
-from lookalike.indexes.port import Backend
+from lookalike.indexes.port import Backend, Index
 from lookalike.pipeline.looking import Looker, within
 from lookalike.storage.port import ObjectStore
 from lookalike.telemetry.declared import LIVE_SWITCHES
@@ -35,10 +35,20 @@ _PATIENCE_S = 1.0  # of a search that waits for a look: a store that is away wou
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, eq=False)
+class OpenIndex:
+    """One index as it was built. States that serve it share it; it is closed when none does any more."""
+
+    index: Index
+    base: Embeddings
+    items_N48: NDArray[np.uint8]
+
+
 @dataclass(frozen=True)
 class ServedIndex:
     """One index with the adds and deletes since it was built."""
 
+    opened: OpenIndex
     living: LivingIndex
     manifest: IndexManifest
     tuned: TunedParams | None
@@ -153,6 +163,7 @@ class Serving:
         self._lock = threading.Lock()
         self._loading: dict[str, threading.Lock] = {}
         self._lookers: dict[str, Looker] = {}
+        self._open_indexes: weakref.WeakValueDictionary[tuple[str, str], OpenIndex] = weakref.WeakValueDictionary()
         # Told after each call of a joined backend how many searches were in it: for metrics.
         self.on_joined: Callable[[int], None] = lambda number: None
         # Told of another default model before searches get it, in the thread that opens it: to load its embedder.
@@ -279,25 +290,16 @@ class Serving:
     def _open(self, live: Live, entry: LiveModel, backend_name: str) -> ServedIndex:
         manifest = self._indexes.get(live.gallery, entry.indexes[backend_name])
         base_set = self._sets.get(live.gallery, manifest.set_id)
-        matrix = self._artifacts.matrix(base_set)
         backend = self._backend(backend_name)
-        ids_N16 = matrix.ids_N16
-        index = backend.open(self._artifacts.index_folder(manifest), matrix.embeddings_ND, ids_N16)
+        opened = self._shared(manifest, base_set, backend)
         served_items = self._items(live)
-        alive = contains(served_items, matrix.items_N48) if len(matrix.items_N48) else None
+        alive = contains(served_items, opened.items_N48) if len(opened.items_N48) else None
         delta = self._added(base_set, entry, served_items)
-        living = LivingIndex(
-            BatchingIndex(index, lambda number: self.on_joined(number))
-            if backend.capabilities.joins_queries
-            else index,
-            Embeddings(matrix.embeddings_ND, ids_N16),
-            delta,
-            None if alive is None or alive.all() else alive,
-        )
-        weakref.finalize(living, index.close)
-        all_ids = as_keys(np.concatenate([ids_N16, delta.ids_N16]))
+        living = LivingIndex(opened.index, opened.base, delta, None if alive is None or alive.all() else alive)
+        all_ids = as_keys(np.concatenate([opened.base.ids_N16, delta.ids_N16]))
         order = np.argsort(all_ids, kind="stable")
         return ServedIndex(
+            opened=opened,
             living=living,
             manifest=manifest,
             tuned=self._indexes.tuned(live.gallery, manifest.index_id),
@@ -306,6 +308,24 @@ class Serving:
             sorted_ids=all_ids[order],
             id_order=order,
         )
+
+    def _shared(self, manifest: IndexManifest, base: EmbeddingSet, backend: Backend) -> OpenIndex:
+        """The index, opened unless a state has it open: opening and closing again may hold up every search."""
+        key = (manifest.gallery, manifest.index_id)
+        found = self._open_indexes.get(key)
+        if found is None:
+            matrix = self._artifacts.matrix(base)
+            ids_N16 = matrix.ids_N16
+            index = backend.open(self._artifacts.index_folder(manifest), matrix.embeddings_ND, ids_N16)
+            joining = BatchingIndex(index, lambda number: self.on_joined(number))
+            found = OpenIndex(
+                joining if backend.capabilities.joins_queries else index,
+                Embeddings(matrix.embeddings_ND, ids_N16),
+                matrix.items_N48,
+            )
+            weakref.finalize(found, index.close)
+            self._open_indexes[key] = found
+        return found
 
     def _added(self, base: EmbeddingSet, entry: LiveModel, served_items: NDArray[np.bytes_]) -> Embeddings:
         """What the newest set has beyond ``base`` and the served version still holds."""

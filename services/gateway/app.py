@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio.to_thread
@@ -15,7 +16,7 @@ from services.gateway import docs_page, problem, schemas, web_page
 from services.gateway.body_limit import BodyLimit
 from services.gateway.headers import BrowserRules
 from services.gateway.metrics import Metrics
-from services.gateway.readiness import Opener
+from services.gateway.readiness import Opener, warm_while_serving
 from services.gateway.routes import evaluations, galleries, health, images, jobs, models, search
 from services.gateway.state import Gateway
 
@@ -49,7 +50,7 @@ def create_app(
     """
     metrics, opener = Metrics(workspace, queue, queue_depths or dict), Opener(workspace)
     workspace.serving.on_joined = metrics.joined
-    workspace.serving.on_default = workspace.embedder
+    workspace.serving.on_default = partial(warm_while_serving, workspace)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -1,10 +1,12 @@
 """What is ready, and the opening of what is live while the gateway already answers."""
 
+import gc
 import logging
 import threading
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from lookalike.errors import DependencyUnavailable, LookalikeError
@@ -84,6 +86,8 @@ class Opener:
     def _run(self) -> None:
         try:
             self._open_all()
+            gc.collect()  # so that no garbage is kept
+            gc.freeze()
         finally:
             self._done.set()
         while any(isinstance(error, DependencyUnavailable) for error in self._found.values()):
@@ -118,7 +122,7 @@ class Opener:
             models.add(live.default_model)
         for name in models:
             if name is not None:
-                self._try(name, lambda name=name: self._workspace.embedder(name))  # type: ignore[misc]
+                self._try(name, lambda name=name: warm(self._workspace, name))  # type: ignore[misc]
 
     def _try(self, what: str, step: Callable[[], object]) -> None:
         if self._stopped.is_set():
@@ -127,6 +131,22 @@ class Opener:
             step()
         except LookalikeError as error:
             self._found[what] = error
+
+
+def warm(workspace: Workspace, model: str) -> None:
+    """Opens a model's embedder and embeds a black image: the first takes many times as long as those after it."""
+    embedder = workspace.embedder(model)
+    size = embedder.manifest.input_size
+    embedder.embed(np.zeros((1, size, size, 3), np.uint8))
+
+
+def warm_while_serving(workspace: Workspace, model: str) -> None:
+    """As :func:`warm`, and takes what was opened out of later garbage collections, as the opening at start does.
+
+    A model and its library are a million objects that stay: to look through them stops every search for half a second.
+    """
+    warm(workspace, model)
+    gc.freeze()
 
 
 def readiness(

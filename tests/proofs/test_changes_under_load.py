@@ -22,7 +22,7 @@ MODEL = "pixels16@1"
 BACKENDS = ("exact", "faiss", "annoy", "qdrant")
 TOLERANCE = 1e-4
 # At full size, on a quiet machine, what docs/how-to/add-delete-compact.md promises.
-PROMISED_S = 10.0 if FULL else 60.0
+PROMISED_S = 5.0 if FULL else 60.0
 
 
 @dataclass
@@ -95,8 +95,7 @@ def test_searches_see_each_change_and_no_compaction(served: Cluster, tmp_path: P
         wait_until(lambda: _use_others(clients, settled, compacted), what="searches use the compacted indexes")
         _whole_round(clients, subjects)
     clients.assert_no_error()
-    short = [(a.backend, len(a.ids)) for a in clients.answers if len(a.ids) < K]
-    print("SHORT", len(short), "of", len(clients.answers), short[:5])
+    assert {len(answer.ids) for answer in clients.answers} == {K}  # also of those during a change
     assert len(changes.deleted) == 2 * CHANGES
     _assert_gone_is_gone(clients, changes.deleted)
     _assert_found_in_time(clients, subjects, changes.added)
@@ -177,10 +176,9 @@ def _assert_found_in_time(clients: Clients, subjects: Sequence[str], added: Mapp
 
 
 def _assert_nothing_changed(answers: Sequence[Answer]) -> None:
-    """The same search has the same hits, in the same order, and as many as it asked for: compacted or not."""
+    """The same search has the same hits in the same order, compacted or not."""
     first: dict[tuple[int, str], Answer] = {}
     for answer in answers:
-        assert len(answer.ids) == K, answer
         was = first.setdefault((answer.query.subject, answer.backend), answer)
         assert answer.ids == was.ids, (answer, was)
         np.testing.assert_allclose(answer.similarities, was.similarities, atol=TOLERANCE)
