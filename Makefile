@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/constraints.txt
 
 # What they share is not among them.
-BENCHMARKS := $(filter-out machine synthetic_gallery,$(basename $(notdir $(sort $(wildcard benchmarks/*.py)))))
+BENCHMARKS := $(filter-out machine queue_cluster synthetic_gallery,$(basename $(notdir $(sort $(wildcard benchmarks/*.py)))))
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types imports unit proofs bench study docs clean

@@ -76,13 +76,16 @@ class LivePointers:
         self,
         gallery: str,
         *,
-        version_id: str,
+        version_id: Callable[[], str],
         entry: LiveModel,
         make_default: bool = True,
         replaces_default: bool = False,
         check: Callable[[Live | None], None] | None = None,
     ) -> Live:
         """Makes ``entry`` live, backends that it lacks being gone; what it replaces can be rolled back to.
+
+        ``version_id`` says which gallery version is served with it. It is asked after what is live was read, in each
+        try: no image that is gone comes back because somebody took it out between the two.
 
         ``replaces_default`` says in it that it came in place of the model that was the default until then. ``check``
         is given exactly what is replaced, None where nothing is live, and may raise to leave it so.
@@ -92,7 +95,8 @@ class LivePointers:
         def move(present: Live | None) -> Live:
             if check is not None:
                 check(present)
-            live = present or Live(gallery=gallery, version_id=version_id)
+            version = version_id()
+            live = present or Live(gallery=gallery, version_id=version)
             default = entry.model if make_default or live.default_model is None else live.default_model
             was = live.models.get(entry.model)
             replaced = None if was is None else was.replaces
@@ -101,7 +105,7 @@ class LivePointers:
             former = FormerLive(model=entry.model, entry=was, default_model=live.default_model)
             return live.model_copy(
                 update={
-                    "version_id": version_id,
+                    "version_id": version,
                     "default_model": default,
                     "models": {**live.models, entry.model: entry.model_copy(update={"replaces": replaced})},
                     "former": (former, *live.former)[:MAX_FORMER],
@@ -167,22 +171,29 @@ class LivePointers:
 
         return documents.change(self._store, Live, keys.live(gallery), move)
 
-    def follow(self, gallery: str, *, version_id: str, newest: Mapping[str, str]) -> Live | None:
-        """Serves another gallery version with the same indexes; ``newest`` maps models to their newest sets."""
+    def follow(
+        self, gallery: str, *, version_id: Callable[[], str], newest: Callable[[Live], Mapping[str, str]]
+    ) -> Live | None:
+        """Serves another gallery version with the same indexes; ``newest`` maps models to their newest sets.
+
+        Both are asked after what is live was read, in each try: of any number of changes at once none is undone by
+        one that looked at the gallery before it and wrote after it.
+        """
         if self.get(gallery) is None:
             return None
 
         def move(present: Live | None) -> Live:
             if present is None:
                 raise GalleryNotFound(f"nothing is live in {gallery!r}", gallery=gallery)
+            version, sets = version_id(), newest(present)
             models = {
-                name: model.model_copy(update={"newest": newest.get(name, model.newest)})
+                name: model.model_copy(update={"newest": sets.get(name, model.newest)})
                 for name, model in present.models.items()
             }
-            if version_id == present.version_id and models == present.models:
+            if version == present.version_id and models == present.models:
                 return present
             return present.model_copy(
-                update={"version_id": version_id, "models": models, "sequence": present.sequence + 1}
+                update={"version_id": version, "models": models, "sequence": present.sequence + 1}
             )
 
         return documents.change(self._store, Live, keys.live(gallery), move)

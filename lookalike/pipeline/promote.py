@@ -65,8 +65,9 @@ def promote(
             try:
                 return pointers.promote(
                     gallery,
-                    version_id=workspace.galleries.get(gallery).version_id,  # as it is after the gate took its time
-                    entry=entry.model_copy(update={"forced": forced}),
+                    version_id=lambda: workspace.galleries.get(gallery).version_id,
+                    # As they are after the gate took its time.
+                    entry=_entry(workspace.sets, embedding_set, manifests).model_copy(update={"forced": forced}),
                     make_default=make_default,
                     replaces_default=replaces_default,
                     check=still_so,
@@ -105,15 +106,15 @@ def follow_gallery(galleries: Galleries, sets: EmbeddingSets, pointers: LivePoin
 
     Every live model is taken to its newest complete embedding set; None while nothing is live.
     """
-    live = pointers.get(gallery)
-    if live is None:
-        return None
-    newest: Mapping[str, str] = {
-        name: found.set_id
-        for name, entry in live.models.items()
-        if (found := sets.newest(gallery, entry.model_digest)) is not None
-    }
-    return pointers.follow(gallery, version_id=galleries.get(gallery).version_id, newest=newest)
+
+    def newest(live: Live) -> Mapping[str, str]:
+        return {
+            name: found.set_id
+            for name, entry in live.models.items()
+            if (found := sets.newest(gallery, entry.model_digest)) is not None
+        }
+
+    return pointers.follow(gallery, version_id=lambda: galleries.get(gallery).version_id, newest=newest)
 
 
 class _JudgedAnother(PreconditionFailed):

@@ -21,7 +21,7 @@ def main() -> None:
             indexes={"exact": f"exact-{number}-{attempt}"},
             promoted_at="",
         )
-        pointers.promote("busy", version_id="0" * 32, entry=entry)
+        pointers.promote("busy", version_id=lambda: "0" * 32, entry=entry)
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def test_of_two_at_once_the_last_names_what_is_live(gallery: OutsideGallery, dou
             entry = gallery.at.pointers.get(GALLERY).models["one@1"]
             entry = entry.model_copy(update={"indexes": {"qdrant": second.index_id}})
             version_id = gallery.at.galleries.get(GALLERY).version_id
-            gallery.at.pointers.promote(GALLERY, version_id=version_id, entry=entry)
+            gallery.at.pointers.promote(GALLERY, version_id=lambda: version_id, entry=entry)
 
     double.fault = moves
     publish_live(gallery.at, GALLERY)
