@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from lookalike.errors import IndexNotFound, LookalikeError
 from lookalike.pipeline.search import QueryParts
 from lookalike.pipeline.search_batch import Asked, search_many
-from lookalike.pipeline.served import ServedGallery
+from lookalike.pipeline.served_gallery import ServedGallery
 from lookalike.types.search import SearchRequest, SearchResponse
 
 

@@ -16,7 +16,7 @@ from lookalike.evaluation.table import evaluation_rows
 from lookalike.pipeline.ground import ground_of, sample
 from lookalike.pipeline.measure import Plan, Reference, measure
 from lookalike.pipeline.progress import Progress, Report, silent
-from lookalike.pipeline.served import ServedGallery
+from lookalike.pipeline.served_gallery import ServedGallery
 from lookalike.pipeline.workspace import Workspace
 from lookalike.telemetry.stages import stage
 from lookalike.types.search import MAX_K

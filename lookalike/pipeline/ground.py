@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lookalike.evaluation.labels import LabelArrays
 from lookalike.indexes.exact_scan import ExactNeighbours, exact_neighbours
-from lookalike.pipeline.served import ServedGallery, ServedIndex
+from lookalike.pipeline.served_gallery import ServedGallery, ServedIndex
 from lookalike.pipeline.workspace import Workspace
 from lookalike.types.ids import as_keys
 from lookalike.types.images import Labels

@@ -20,7 +20,7 @@ from lookalike.indexes.ranking import Ranked
 from lookalike.pipeline.deep_ranking import Kind, r_precision_exactly
 from lookalike.pipeline.ground import Ground
 from lookalike.pipeline.search import nearest
-from lookalike.pipeline.served import ServedGallery, ServedIndex
+from lookalike.pipeline.served_gallery import ServedGallery, ServedIndex
 from lookalike.types.search import MAX_K
 
 KINDS: tuple[Kind, ...] = tuple((level, relevance) for level in Level for relevance in Relevance)

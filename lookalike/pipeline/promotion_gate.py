@@ -18,7 +18,7 @@ from lookalike.evaluation.relevance import Relevance, count_relevant, relevant_h
 from lookalike.pipeline.gate_rule import GateRule
 from lookalike.pipeline.ground import Ground, ground_of, sample
 from lookalike.pipeline.measure import hits
-from lookalike.pipeline.served import ServedGallery, ServedIndex, default_backend
+from lookalike.pipeline.served_gallery import ServedGallery, ServedIndex, default_backend
 from lookalike.pipeline.workspace import Workspace
 
 _log = logging.getLogger(__name__)

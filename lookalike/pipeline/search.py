@@ -14,7 +14,7 @@ from lookalike.images.limits import ImageLimits
 from lookalike.images.prepare import prepare
 from lookalike.indexes.living import Ranked
 from lookalike.indexes.params import complete
-from lookalike.pipeline.served import ServedGallery, ServedIndex, default_backend
+from lookalike.pipeline.served_gallery import ServedGallery, ServedIndex, default_backend
 from lookalike.types.filters import Filter
 from lookalike.types.ids import pack_ids, parse_image_id, sha256_hex
 from lookalike.types.images import ImageRecord

@@ -22,7 +22,7 @@ from lookalike.pipeline.search import (
     hits_of,
     stored_embedding,
 )
-from lookalike.pipeline.served import ServedGallery, ServedIndex, default_backend
+from lookalike.pipeline.served_gallery import ServedGallery, ServedIndex, default_backend
 from lookalike.types.ids import pack_ids
 from lookalike.types.search import SearchRequest, SearchResponse
 

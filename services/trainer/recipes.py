@@ -171,7 +171,7 @@ def distilled() -> TrainConfig:
 
 
 def house() -> TrainConfig:
-    """The house model: MobileNetV2's network from scratch, taught block by block by the pretrained one."""
+    """The house model: MobileNetV2's network from scratch, taught by the pretrained one."""
     return TrainConfig(
         recipe="house",
         name="house",

@@ -15,7 +15,7 @@ from lookalike.indexes.params import complete
 from lookalike.pipeline.ground import ground_of
 from lookalike.pipeline.index_gallery import build_indexes
 from lookalike.pipeline.measure import hits
-from lookalike.pipeline.served import ServedGallery
+from lookalike.pipeline.served_gallery import ServedGallery
 from lookalike.pipeline.workspace import Workspace
 from services.trainer.study.backends import StudyBackend
 from services.trainer.study.decomposition import NOTHING, without_self

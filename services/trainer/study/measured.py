@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.evaluation.labels import LabelArrays, Level
-from lookalike.pipeline.served import ServedGallery
+from lookalike.pipeline.served_gallery import ServedGallery
 from lookalike.pipeline.workspace import Workspace
 from services.trainer.study.analysis import Evidence, analyse
 from services.trainer.study.analysis_result import ModelAnalysis
