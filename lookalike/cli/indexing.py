@@ -32,6 +32,16 @@ Model = Annotated[
     str | None, typer.Option("--model", "-m", help="name or name@version; default: setting embedder.default_model")
 ]
 Backends = Annotated[list[str] | None, typer.Option("--backend", "-b", help="once or several times; default: all")]
+UseGate = Annotated[
+    bool | None, typer.Option("--gate/--no-gate", help="Compare with what is live; default: setting gate.enabled.")
+]
+GateLevel = Annotated[Level | None, typer.Option(help="Default: setting gate.level.")]
+GateK = Annotated[int | None, typer.Option(min=1, max=1000, help="Default: setting gate.k.")]
+GateQueries = Annotated[int | None, typer.Option(min=1, help="Default: setting gate.num_queries.")]
+MaxDrop = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Of precision@k, under the gate; default: setting gate.max_drop.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Promote although a check fails; it is recorded.")]
 
 
 def chosen(model: str | None) -> str:
@@ -113,16 +123,12 @@ def promote(
     min_parity: Annotated[
         float | None, typer.Option(min=0, max=1, help="Least knn recall@10; default: setting build.min_parity.")
     ] = None,
-    gate: Annotated[
-        bool | None, typer.Option("--gate/--no-gate", help="Compare with what is live; default: setting gate.enabled.")
-    ] = None,
-    gate_level: Annotated[Level | None, typer.Option(help="Default: setting gate.level.")] = None,
-    gate_k: Annotated[int | None, typer.Option(min=1, max=1000, help="Default: setting gate.k.")] = None,
-    gate_queries: Annotated[int | None, typer.Option(min=1, help="Default: setting gate.num_queries.")] = None,
-    max_drop: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Of precision@k, under the gate; default: setting gate.max_drop.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Promote although a check fails; it is recorded.")] = False,
+    gate: UseGate = None,
+    gate_level: GateLevel = None,
+    gate_k: GateK = None,
+    gate_queries: GateQueries = None,
+    max_drop: MaxDrop = None,
+    force: Force = False,
 ) -> None:
     """Makes the built indexes live, if they agree with exact search and are no worse than what is live."""
     settings = load()

@@ -6,11 +6,21 @@ import typer
 
 from lookalike.bootstrap import gate_rule
 from lookalike.catalog.live import MAX_FORMER
-from lookalike.cli.indexing import Backends, Model, chosen, parse_params
+from lookalike.cli.indexing import (
+    Backends,
+    Force,
+    GateK,
+    GateLevel,
+    GateQueries,
+    MaxDrop,
+    Model,
+    UseGate,
+    chosen,
+    parse_params,
+)
 from lookalike.cli.output import note, progress, say, table
 from lookalike.cli.session import workspace
 from lookalike.errors import InvalidRequest
-from lookalike.evaluation.labels import Level
 from lookalike.pipeline.backends import installed
 from lookalike.pipeline.collect import CollectReport
 from lookalike.pipeline.collect import collect as collect_garbage
@@ -31,16 +41,12 @@ def reembed(
     params: Annotated[str, typer.Option(help="build parameters as a JSON object, by backend")] = "{}",
     only_estimate: Annotated[bool, typer.Option("--estimate", help="Say what it would take, and do nothing.")] = False,
     sample: Annotated[int, typer.Option(min=0, help="Images embedded to estimate the time; 0: none.")] = SAMPLE_IMAGES,
-    gate: Annotated[
-        bool | None, typer.Option("--gate/--no-gate", help="Compare with what is live; default: setting gate.enabled.")
-    ] = None,
-    gate_level: Annotated[Level | None, typer.Option(help="Default: setting gate.level.")] = None,
-    gate_k: Annotated[int | None, typer.Option(min=1, max=1000, help="Default: setting gate.k.")] = None,
-    gate_queries: Annotated[int | None, typer.Option(min=1, help="Default: setting gate.num_queries.")] = None,
-    max_drop: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Of precision@k, under the gate; default: setting gate.max_drop.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Promote although a check fails; it is recorded.")] = False,
+    gate: UseGate = None,
+    gate_level: GateLevel = None,
+    gate_k: GateK = None,
+    gate_queries: GateQueries = None,
+    max_drop: MaxDrop = None,
+    force: Force = False,
     retry_failed: Annotated[bool, typer.Option(help="Try images of the failure ledger again.")] = False,
 ) -> None:
     """Puts MODEL in the place of what is live, while GALLERY is searched; says before what that takes."""

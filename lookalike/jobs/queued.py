@@ -105,7 +105,8 @@ class QueuedJobs:
 
         try:
             made = self._records.change(job_id, again).job
-        except BaseException:
+        except WrongJobState:
+            # After any other error it may have been written all the same; an entry too many is removed by the keeper.
             self._lanes.leave(entry)
             raise
         self._dispatch.try_send(made, [first])
