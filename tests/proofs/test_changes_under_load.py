@@ -76,11 +76,13 @@ def test_searches_see_each_change_and_no_compaction(served: Cluster, tmp_path: P
     images = {path.name: path.read_bytes() for path in newcomers}
     images |= {victim.image_id: (pictures / victim.key).read_bytes() for victim in victims}
     subjects = sorted(images)
-    with gateway(served) as url, searching(url, "g", _Uploads(subjects, images).of_client, number=CLIENTS) as clients:
+    asked = _Uploads(subjects, images)
+    with gateway(served) as url, searching(url, "g", asked.of_client, number=CLIENTS) as clients:
         _whole_round(clients, subjects)  # so that each image was seen before it is gone
         changes = Changes(url)
         for number, path in enumerate(newcomers):
             pair = victims[2 * number : 2 * number + 2]
+            asked.watch(path.name, *(one.image_id for one in pair))
             _at_once([threading.Thread(target=changes.delete, args=(one.image_id,)) for one in pair])
             image_id = changes.add(path)
             wait_until(
@@ -88,11 +90,13 @@ def test_searches_see_each_change_and_no_compaction(served: Cluster, tmp_path: P
                 what=f"{path.name} is found on every backend",
                 timeout_s=120,
             )
+        asked.watch()
         settled = time.monotonic()
         _whole_round(clients, subjects)
+        former = {answer.index for answer in list(clients.answers) if answer.began > settled}
         served.run("compact", "g")
         compacted = time.monotonic()
-        wait_until(lambda: _use_others(clients, settled, compacted), what="searches use the compacted indexes")
+        wait_until(lambda: _use_others(clients, former, compacted), what="searches use the compacted indexes")
         _whole_round(clients, subjects)
     clients.assert_no_error()
     assert {len(answer.ids) for answer in clients.answers} == {K}  # also of those during a change
@@ -105,17 +109,28 @@ def test_searches_see_each_change_and_no_compaction(served: Cluster, tmp_path: P
     assert live.models[MODEL].base == live.models[MODEL].newest
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Uploads:
-    """Each image in turn, on each backend in turn."""
+    """Each image in turn, on each backend in turn; every second client also asks for those that change now."""
 
     subjects: Sequence[str]
     images: Mapping[str, bytes]
+    watched: tuple[int, ...] = ()
+
+    def watch(self, *names: str) -> None:
+        self.watched = tuple(self.subjects.index(name) for name in names)
 
     def of_client(self, client: int) -> Iterator[Query]:
         pairs = itertools.cycle(itertools.product(range(len(self.subjects)), BACKENDS))
-        for subject, backend in itertools.islice(pairs, client * len(self.subjects) // 2, None):
-            yield Query({"backend": backend, "k": K}, subject, self.images[self.subjects[subject]])
+        for number, (subject, backend) in enumerate(itertools.islice(pairs, client * len(self.subjects) // 2, None)):
+            yield self._query(subject, backend)
+            watched = self.watched
+            if client % 2 and watched:
+                for one in BACKENDS:
+                    yield self._query(watched[number % len(watched)], one)
+
+    def _query(self, subject: int, backend: str) -> Query:
+        return Query({"backend": backend, "k": K}, subject, self.images[self.subjects[subject]])
 
 
 def _at_once(deletions: Sequence[threading.Thread]) -> None:
@@ -144,12 +159,10 @@ def _whole_round(clients: Clients, subjects: Sequence[str]) -> None:
     wait_until(is_round, what="every search was made again", timeout_s=120)
 
 
-def _use_others(clients: Clients, settled: float, compacted: float) -> bool:
-    """Whether the last answers of every backend are of other indexes than those between the two times."""
+def _use_others(clients: Clients, former: set[str], compacted: float) -> bool:
+    """Whether the last answers of every backend, of those since ``compacted``, are of none of the former indexes."""
     clients.assert_no_error()
-    answers = list(clients.answers)
-    former = {answer.index for answer in answers if settled < answer.began < compacted}
-    last = {answer.backend: answer.index for answer in answers if answer.began > compacted}
+    last = {answer.backend: answer.index for answer in list(clients.answers) if answer.began > compacted}
     return len(last) == len(BACKENDS) and not former.intersection(last.values())
 
 
