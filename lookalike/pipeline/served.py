@@ -93,6 +93,10 @@ class Serving:
         with self._lock_of(name):
             return self._look(name)
 
+    def names(self) -> list[str]:
+        """The galleries that are open now, in alphabetical order."""
+        return sorted(self._states)
+
     def notice(self, name: str) -> None:
         """What is live has changed: :meth:`refresh` where this process serves the gallery, else nothing."""
         if name in self._states:

@@ -2,11 +2,9 @@
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import MissingExtra
-from lookalike.settings import Settings
 from lookalike.telemetry.declared import PROCESS_WIDE, Kind, Metric
 
 if TYPE_CHECKING:
@@ -93,32 +91,3 @@ def exposed(*recorders: Recorder) -> "CollectorRegistry":
     for registry in counted:
         shown.register(registry)  # it can be collected, which is all that is asked of a collector
     return shown
-
-
-@dataclass(frozen=True)
-class MetricsServer:
-    """The metrics of a worker over HTTP."""
-
-    port: int
-    _server: Any
-    _thread: threading.Thread
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-def serve_metrics(settings: Settings) -> MetricsServer | None:
-    """Shows this process's metrics on a port of their own; nothing where ``telemetry.metrics_port`` is not set.
-
-    Raises MissingExtra without ``prometheus_client``, OSError where the port is taken.
-    """
-    options = settings.telemetry
-    if options.metrics_port is None:
-        return None
-    shown = exposed()
-    from prometheus_client import start_http_server
-
-    server, thread = start_http_server(options.metrics_port, options.metrics_host, registry=shown)
-    return MetricsServer(server.server_port, server, thread)

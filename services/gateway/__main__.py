@@ -1,9 +1,13 @@
 """Starts the gateway: ``python -m services.gateway``."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from socket import socket
 
 from lookalike.bootstrap import queue_depths, wire, wire_jobs
+from lookalike.bootstrap_health import server_checks
+from lookalike.pipeline.waiting import reach_store, watching
 from lookalike.settings import Settings, load
 from lookalike.telemetry.process import observed
 from services.gateway.app import create_app
@@ -14,10 +18,16 @@ __all__ = ["listen", "run"]
 
 def run(settings: Settings, listening: socket, ready: Callable[[str], None]) -> None:
     """Serves on ``listening`` until it is told to stop; ``ready`` gets the address when it is reached."""
-    with observed(settings, "gateway"), queue_depths(settings) as depths:
+    with observed(settings, "gateway"), queue_depths(settings) as depths, ExitStack() as ends:
         workspace = wire(settings)
         options = settings.gateway
+        checks = server_checks(settings)
         try:
+            # It serves what it can meanwhile; here it says in its log what it does without.
+            asked: dict[str, Callable[[], object]] = {"the store": partial(reach_store, workspace.store), **checks}
+            if depths is not None:
+                asked["the queue"] = depths
+            ends.enter_context(watching(asked))
             app = create_app(
                 workspace,
                 wire_jobs(settings, workspace),
@@ -26,6 +36,7 @@ def run(settings: Settings, listening: socket, ready: Callable[[str], None]) -> 
                 source_folders=settings.jobs.source_folders,
                 open_at_start=True,
                 queue_depths=depths,
+                server_checks=checks,
             )
             serve(app, listening, ready)
         finally:

@@ -16,7 +16,7 @@ from services.gateway import docs_page, problem, schemas, web_page
 from services.gateway.body_limit import BodyLimit
 from services.gateway.headers import BrowserRules
 from services.gateway.metrics import Metrics
-from services.gateway.readiness import Opener, warm_while_serving
+from services.gateway.readiness import Opener, Readier, warm_while_serving
 from services.gateway.routes import evaluations, galleries, health, images, jobs, models, search
 from services.gateway.state import Gateway
 
@@ -36,6 +36,7 @@ def create_app(
     source_folders: Sequence[Path] = (),
     open_at_start: bool = False,
     queue_depths: Callable[[], Mapping[str, int]] | None = None,
+    server_checks: Mapping[str, Callable[[], object]] | None = None,
 ) -> FastAPI:
     """The ASGI application.
 
@@ -47,8 +48,11 @@ def create_app(
         source_folders: folders of this machine from which clients may ingest.
         open_at_start: opens what is live in the background, so that the first search finds it open.
         queue_depths: says how many tasks wait in each queue; None where jobs run in this process.
+        server_checks: by ``embedder`` and ``qdrant``, what raises while that server does not answer; /readyz asks.
     """
     metrics, opener = Metrics(workspace, queue, queue_depths or dict), Opener(workspace)
+    asked = {} if queue_depths is None else {"queue": queue_depths}
+    readier = Readier(workspace, opener, {**asked, **(server_checks or {})})
     workspace.serving.on_joined = metrics.joined
     workspace.serving.on_default = partial(warm_while_serving, workspace)
 
@@ -70,7 +74,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    app.state.gateway = Gateway(workspace, queue, metrics, opener, queue_depths, tuple(source_folders))
+    app.state.gateway = Gateway(workspace, queue, metrics, opener, readier, tuple(source_folders))
     problem.install(app)
     # The last that is added is the first that a request meets.
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes)

@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict
 from lookalike.errors import DependencyUnavailable, LookalikeError
 from lookalike.pipeline.backends import describe_backends
 from lookalike.pipeline.workspace import Workspace
+from services.gateway.dependencies import OK, Dependencies
 
+IN_PROCESS = "in process"
 STOP_S = 5.0  # at the end of the process
 RETRY_S = 5.0
 
@@ -29,20 +31,26 @@ class BackendReadiness(BaseModel):
 
 
 class Readiness(BaseModel):
-    """``ready`` while the store answers. What is live is opened in the background: ``opening`` until that is done.
+    """``ready``; ``degraded`` while a server is away or something live could not be opened: what does not need it
+    works as before; ``unavailable`` before the store has answered for the first time, when there is nothing to serve.
 
-    ``queue`` is ``ok``, why it does not answer, or ``in process`` where no workers do the jobs. Without it searches go
-    on, and jobs wait in the store.
+    What is live is opened in the background: ``opening`` until that is done.
 
-    ``problems`` are what could not be opened, by ``gallery/model/backend`` or by model; searches of it fail, others
-    work. What wants a server that is down is tried again, and is no problem once it is open.
+    ``store``, ``queue``, ``embedder`` and ``qdrant`` are ``ok`` or why they do not answer; the last three are
+    ``in process`` where the settings name no such server. Without a queue searches go on, and jobs wait in the store.
+
+    ``galleries`` are those of the store's last answer, or before one, those that are open. ``problems`` are what could
+    not be opened, by ``gallery/model/backend`` or by model; searches of it fail, others work. What wants a server that
+    is down is tried again, and is no problem once it is open.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    status: Literal["ready", "unavailable"]
+    status: Literal["ready", "degraded", "unavailable"]
     store: str
     queue: str
+    embedder: str
+    qdrant: str
     opening: bool
     galleries: list[str]
     backends: dict[str, BackendReadiness]
@@ -149,36 +157,37 @@ def warm_while_serving(workspace: Workspace, model: str) -> None:
     gc.freeze()
 
 
-def readiness(
-    workspace: Workspace, opener: Opener, queue_depths: Callable[[], Mapping[str, int]] | None = None
-) -> Readiness:
-    """What is ready now."""
-    backends = {
-        one.name: BackendReadiness(available=one.available, reason=one.unavailable_because)
-        for one in describe_backends(workspace.backend, workspace.backend_names)
-    }
-    try:
-        galleries = [pointer.name for pointer in workspace.galleries.list()]
-        status, store = "ready", "ok"
-    except (LookalikeError, OSError) as error:
-        galleries, status = [], "unavailable"
-        store = error.message if isinstance(error, LookalikeError) else type(error).__name__
-    return Readiness(
-        status="ready" if status == "ready" else "unavailable",
-        store=store,
-        queue=_queue(queue_depths),
-        opening=opener.is_opening,
-        galleries=galleries,
-        backends=backends,
-        problems=dict(opener.problems),
-    )
+class Readier:
+    """Answers what is ready. ``checks`` ask the servers ``queue``, ``embedder`` and ``qdrant``, where there are any."""
 
+    def __init__(self, workspace: Workspace, opener: Opener, checks: Mapping[str, Callable[[], object]]) -> None:
+        self._workspace = workspace
+        self._opener = opener
+        self._galleries: list[str] | None = None
+        self._dependencies = Dependencies({"store": self._list, **checks})
 
-def _queue(depths: Callable[[], Mapping[str, int]] | None) -> str:
-    if depths is None:
-        return "in process"
-    try:
-        depths()
-    except DependencyUnavailable as error:
-        return error.message
-    return "ok"
+    def look(self) -> Readiness:
+        """What is ready now; takes about a second where a server hangs."""
+        found = self._dependencies.look()
+        galleries, problems = self._galleries, dict(self._opener.problems)
+        if galleries is None and not (galleries := self._workspace.serving.names()):
+            status: Literal["ready", "degraded", "unavailable"] = "unavailable"
+        else:
+            status = "degraded" if problems or set(found.values()) != {OK} else "ready"
+        return Readiness(
+            status=status,
+            store=found["store"],
+            queue=found.get("queue", IN_PROCESS),
+            embedder=found.get("embedder", IN_PROCESS),
+            qdrant=found.get("qdrant", IN_PROCESS),
+            opening=self._opener.is_opening,
+            galleries=galleries,
+            backends={
+                one.name: BackendReadiness(available=one.available, reason=one.unavailable_because)
+                for one in describe_backends(self._workspace.backend, self._workspace.backend_names)
+            },
+            problems=problems,
+        )
+
+    def _list(self) -> None:
+        self._galleries = [pointer.name for pointer in self._workspace.galleries.list()]

@@ -1,6 +1,6 @@
 """What the endpoints work with."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, cast
@@ -13,7 +13,7 @@ from lookalike.pipeline.job_retry import retry_job
 from lookalike.pipeline.job_run import job_request
 from lookalike.pipeline.workspace import Workspace
 from services.gateway.metrics import Metrics
-from services.gateway.readiness import Opener
+from services.gateway.readiness import Opener, Readier
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Gateway:
     jobs: Jobs
     metrics: Metrics
     opener: Opener
-    queue_depths: Callable[[], Mapping[str, int]] | None = None
+    readier: Readier
     source_folders: Sequence[Path] = ()
     rates: JobRates = field(default_factory=JobRates)
 

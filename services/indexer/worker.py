@@ -10,8 +10,9 @@ from lookalike.settings import Settings, load
 
 def run(settings: Settings) -> None:
     """Works until SIGTERM or Ctrl-C. Raises InvalidRequest where the settings name no queue."""
-    with worker_process(settings, "indexer-worker") as workspace:
-        work(settings, workspace, [Queue.INDEX, Queue.EVALUATE], threads=settings.queue.index_threads)
+    with worker_process(settings, "indexer-worker") as (workspace, receiving):
+        queues = [Queue.INDEX, Queue.EVALUATE]
+        work(settings, workspace, queues, threads=settings.queue.index_threads, receiving=receiving)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from minio import Minio
 from PIL import Image
-from real_servers import RedisServer, wait_until
+from real_servers import ACCESS_KEY, SECRET_KEY, RedisServer, SwiftServer, wait_until
 
 from lookalike.bootstrap import wire, wire_jobs
 from lookalike.jobs.port import Job, Jobs, JobState
@@ -50,6 +51,18 @@ def draw(folder: Path, number: int, *, classes: int = 5, side: int = 64, first: 
         target.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).resize((side, side)).save(target / f"{index:06d}.jpg", quality=90)
     return folder
+
+
+def in_bucket(server: SwiftServer, bucket: str) -> dict[str, str]:
+    """Settings of a store in a bucket of the S3 server, which is made."""
+    Minio(server.url.partition("//")[2], ACCESS_KEY, SECRET_KEY, secure=False).make_bucket(bucket)
+    return {
+        "LOOKALIKE_STORAGE__URL": f"s3://{bucket}",
+        "LOOKALIKE_STORAGE__S3_ENDPOINT": server.url,
+        "LOOKALIKE_STORAGE__S3_REGION": "us-east-1",
+        "LOOKALIKE_STORAGE__S3_ACCESS_KEY": ACCESS_KEY,
+        "LOOKALIKE_STORAGE__S3_SECRET_KEY": SECRET_KEY,
+    }
 
 
 @dataclass

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cluster import FULL, Cluster, Killer, cluster, draw
+from cluster import FULL, Cluster, Killer, cluster, draw, in_bucket
 from finished_work import assert_every_image_once, assert_untouched, finished_objects, num_finished
 from numpy.typing import NDArray
-from real_servers import RedisServer, wait_until
+from real_servers import RedisServer, SwiftServer, wait_until
 
 from lookalike.bootstrap import wire
 from lookalike.catalog.embedding_sets import EmbeddingSet
@@ -27,6 +27,7 @@ from lookalike.pipeline.workspace import Workspace
 from lookalike.settings import load
 
 IMAGES, KILLS = (2000, 50) if FULL else (192, 6)
+S3_IMAGES, S3_KILLS = (2000, 50) if FULL else (96, 3)
 BACKENDS = ["exact", "faiss", "annoy", "qdrant"]
 
 
@@ -36,26 +37,41 @@ def killed(tmp_path: Path, redis_server: RedisServer) -> Iterator[Cluster]:
         yield made
 
 
+@pytest.fixture
+def killed_on_s3(tmp_path: Path, redis_server: RedisServer, swift_server: SwiftServer) -> Iterator[Cluster]:
+    with cluster(tmp_path, redis_server, more=in_bucket(swift_server, "lookalike-kills")) as made:
+        yield made
+
+
 def test_killed_workers_lose_and_double_nothing(killed: Cluster, tmp_path: Path) -> None:
-    pictures = draw(tmp_path / "pictures", IMAGES)
+    _kill_and_look(killed, tmp_path, IMAGES, KILLS)
+
+
+def test_killed_workers_lose_and_double_nothing_on_s3(killed_on_s3: Cluster, tmp_path: Path) -> None:
+    _kill_and_look(killed_on_s3, tmp_path, S3_IMAGES, S3_KILLS)
+
+
+def _kill_and_look(killed: Cluster, tmp_path: Path, images: int, kills: int) -> None:
+    """Kills at least so many workers over at least two re-embeddings of so many images, and looks at what is left."""
+    pictures = draw(tmp_path / "pictures", images)
     killer = Killer(killed)
     ingested = killer.until_ended(killed.submit("ingest", "g", source=str(pictures)))
     assert ingested.state is JobState.SUCCEEDED, f"{ingested}\n{killed.logs()}"
     models = ["color_edges@1", "pixels16@1"]
     rounds = 0
-    while rounds < 2 or killer.kills < KILLS:
+    while rounds < 2 or killer.kills < kills:
         model = models[rounds % 2]
         if rounds >= 2:
             # New bytes under every key: everything is to be embedded again.
-            draw(pictures, IMAGES, side=64 + rounds)
+            draw(pictures, images, side=64 + rounds)
             assert killer.until_ended(killed.submit("ingest", "g", source=str(pictures))).state is JobState.SUCCEEDED
         job = killed.submit("reembed", "g", model=model, force=True, backends=BACKENDS)
         done = killer.until_ended(job)
         assert done.state is JobState.SUCCEEDED, f"{done}\n{killed.logs()}"
         rounds += 1
         print(f"{model}: {killer.kills} kills so far")  # noqa: T201 seen with -s
-    assert killer.kills >= KILLS
-    print(f"{killer.kills} kills over {rounds} re-embeddings of {IMAGES} images")  # noqa: T201 seen with -s
+    assert killer.kills >= kills
+    print(f"{killer.kills} kills over {rounds} re-embeddings of {images} images")  # noqa: T201 seen with -s
     killed.revive()
     killed.run("evaluate", "g", num_queries=20)
 

@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import redis
-from cluster import FULL, ROLES, Cluster, cluster, draw
+from cluster import FULL, ROLES, Cluster, cluster, draw, in_bucket
 from faulty_proxy import FaultyProxy
 from finished_work import Objects, assert_every_image_once, assert_untouched, finished_objects, num_finished
-from minio import Minio
 from paused_worker import standing_still
-from real_servers import ACCESS_KEY, SECRET_KEY, RedisServer, SwiftServer, wait_until
+from real_servers import RedisServer, SwiftServer, wait_until
 
 from lookalike.galleries.folder import FolderSource
 from lookalike.jobs.port import Job
@@ -104,8 +103,6 @@ def test_redis_is_emptied_and_somebody_retries_the_job(
 def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SwiftServer]:
     server = SwiftServer(tmp_path_factory.mktemp("own-swift"))
     server.start()
-    address = server.url.partition("//")[2]
-    Minio(address, ACCESS_KEY, SECRET_KEY, secure=False).make_bucket(BUCKET)
     yield server
     server.kill()
 
@@ -129,11 +126,7 @@ def remote(
     folder = tmp_path_factory.mktemp("remote")
     draw(folder / "pictures", S3_IMAGES)
     storage = {
-        "LOOKALIKE_STORAGE__URL": f"s3://{BUCKET}",
-        "LOOKALIKE_STORAGE__S3_ENDPOINT": swift.url,
-        "LOOKALIKE_STORAGE__S3_REGION": "us-east-1",
-        "LOOKALIKE_STORAGE__S3_ACCESS_KEY": ACCESS_KEY,
-        "LOOKALIKE_STORAGE__S3_SECRET_KEY": SECRET_KEY,
+        **in_bucket(swift, BUCKET),
         # Shorter than the outages: a unit meets more of them than the store's own tries can bridge.
         "LOOKALIKE_STORAGE__S3_TIMEOUT_S": str(S3_TIMEOUT_S),
         "LOOKALIKE_QUEUE__PART_IMAGES": str(S3_PART_IMAGES),

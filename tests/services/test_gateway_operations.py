@@ -30,19 +30,33 @@ def test_ready_says_what_is_there(client: TestClient) -> None:
     assert said["backends"] == {name: {"available": True, "reason": None} for name in BACKENDS}
 
 
-def test_without_its_store_the_gateway_lives_and_is_not_ready(
+def test_before_its_store_has_answered_the_gateway_lives_and_is_not_ready(
     client: TestClient, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(prefix: str) -> Iterator[ObjectInfo]:
-        raise DependencyUnavailable("the store does not answer")
+    with monkeypatch.context() as patch:
+        patch.setattr(workspace.store, "list", _away)
+        answer = client.get("/readyz")
+        assert answer.status_code == 503
+        assert (answer.json()["status"], answer.json()["store"]) == ("unavailable", "the store does not answer")
+        assert client.get("/healthz").status_code == 200
+        assert "lookalike_http_requests_total" in client.get("/metrics").text
+        problem(client.get("/v1/galleries"), 503, "dependency_unavailable")
+    assert client.get("/readyz").json()["status"] == "ready"
 
-    monkeypatch.setattr(workspace.store, "list", away)
+
+def test_a_store_that_goes_away_later_leaves_it_degraded(
+    client: TestClient, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert client.get("/readyz").json()["status"] == "ready"
+    monkeypatch.setattr(workspace.store, "list", _away)
     answer = client.get("/readyz")
-    assert answer.status_code == 503
-    assert (answer.json()["status"], answer.json()["store"]) == ("unavailable", "the store does not answer")
-    assert client.get("/healthz").status_code == 200
-    assert "lookalike_http_requests_total" in client.get("/metrics").text
-    problem(client.get("/v1/galleries"), 503, "dependency_unavailable")
+    said = answer.json()
+    assert (answer.status_code, said["status"], said["store"]) == (200, "degraded", "the store does not answer")
+    assert said["galleries"] == ["colors"]
+
+
+def _away(prefix: str) -> Iterator[ObjectInfo]:
+    raise DependencyUnavailable("the store does not answer")
 
 
 def test_what_is_live_is_opened_at_start_and_what_cannot_be_is_named(tmp_path: Path, prepared: Path) -> None:
@@ -56,7 +70,7 @@ def test_what_is_live_is_opened_at_start_and_what_cannot_be_is_named(tmp_path: P
         assert client.get("/healthz").status_code == 200
         assert app.state.gateway.opener.wait(60)
         said = client.get("/readyz").json()
-        assert (said["status"], said["opening"]) == ("ready", False)
+        assert (said["status"], said["opening"]) == ("degraded", False)
         assert list(said["problems"]) == ["colors/color_edges@1/annoy"]
         opened = {backend for _, backend in workspace.serving.gallery("colors").opened()}
         assert opened == {"exact", "faiss", "qdrant"}

@@ -17,7 +17,7 @@ from lookalike.pipeline.index_gallery import build_indexes, newest_set, promote_
 from lookalike.pipeline.promote import Checks
 from lookalike.pipeline.workspace import Workspace
 from services.gateway.app import create_app
-from services.gateway.readiness import Opener, readiness
+from services.gateway.readiness import Opener, Readier
 
 PAIR = "colors/color_edges@1"
 
@@ -105,8 +105,8 @@ def test_a_gateway_that_starts_without_it_is_ready_and_its_problem_clears(
     opener = Opener(workspace, retry_s=0.05)
     opener.start()
     assert opener.wait(60)
-    said = readiness(workspace, opener)
-    assert (said.status, said.opening, list(said.problems)) == ("ready", False, [f"{PAIR}/qdrant"])
+    said = Readier(workspace, opener, {}).look()
+    assert (said.status, said.opening, list(said.problems)) == ("degraded", False, [f"{PAIR}/qdrant"])
     assert "does not answer" in said.problems[f"{PAIR}/qdrant"]
     double.start()
     wait_until(lambda: not opener.problems, what="the problem to clear")

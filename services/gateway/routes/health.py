@@ -7,7 +7,7 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
-from services.gateway.readiness import Readiness, readiness
+from services.gateway.readiness import Readiness
 from services.gateway.state import App
 
 router = APIRouter(tags=["health"])
@@ -23,11 +23,11 @@ async def healthz() -> Alive:
     return Alive()
 
 
-@router.get("/readyz", responses={503: {"model": Readiness, "description": "The store does not answer."}})
+@router.get("/readyz", responses={503: {"model": Readiness, "description": "The store has not answered yet."}})
 def readyz(app: App, response: Response) -> Readiness:
-    """What is ready and what is not: 200 while the store answers, else 503."""
-    found = readiness(app.workspace, app.opener, app.queue_depths)
-    response.status_code = 200 if found.status == "ready" else 503
+    """What is ready and what is not: 200 once the store has answered, also while a server is away, else 503."""
+    found = app.readier.look()
+    response.status_code = 503 if found.status == "unavailable" else 200
     return found
 
 

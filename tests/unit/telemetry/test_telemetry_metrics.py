@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
 
 import pytest
@@ -12,8 +13,9 @@ from telemetry_settings import Configured
 from lookalike.errors import ImageNotFound
 from lookalike.telemetry import declared, tasks
 from lookalike.telemetry.declared import Kind, Metric
-from lookalike.telemetry.metrics import PROCESS, Recorder, exposed, serve_metrics
+from lookalike.telemetry.metrics import PROCESS, Recorder, exposed
 from lookalike.telemetry.stages import stage, timed
+from lookalike.telemetry.worker_http import Receiving, serve_worker
 
 LABELS = {
     "method",
@@ -96,7 +98,7 @@ def test_many_threads_start_and_count_together() -> None:
 
 
 def test_a_worker_shows_its_stages_and_tasks_on_a_port_of_their_own(configured: Configured) -> None:
-    server = serve_metrics(configured(telemetry__metrics_port="0"))
+    server = serve_worker(configured(telemetry__metrics_port="0"), Receiving())
     assert server is not None
     try:
         before = shown(server.port)
@@ -130,8 +132,33 @@ def test_a_worker_shows_its_stages_and_tasks_on_a_port_of_their_own(configured: 
     assert "process_resident_memory_bytes" in after
 
 
+def test_a_worker_lives_whatever_is_away_and_is_ready_while_messages_reach_it(configured: Configured) -> None:
+    receiving = Receiving()
+    server = serve_worker(configured(telemetry__metrics_port="0"), receiving)
+    assert server is not None
+    try:
+        assert (probed(server.port, "/healthz"), probed(server.port, "/readyz")) == (200, 503)
+        receiving.begin()
+        assert (probed(server.port, "/healthz"), probed(server.port, "/readyz?now")) == (200, 200)
+        receiving.end()
+        assert (probed(server.port, "/readyz"), probed(server.port, "/other")) == (503, 404)
+        head = urllib.request.Request(f"http://127.0.0.1:{server.port}/healthz", method="HEAD")
+        with urllib.request.urlopen(head, timeout=30) as answer:
+            assert answer.headers["Server"] == "lookalike"
+    finally:
+        server.close()
+
+
+def probed(port: int, path: str) -> int:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
 def test_no_port_no_server(configured: Configured) -> None:
-    assert serve_metrics(configured()) is None
+    assert serve_worker(configured(), Receiving()) is None
 
 
 def test_what_a_process_shows_has_each_name_once() -> None:
@@ -147,13 +174,14 @@ def test_what_is_off_imports_nothing() -> None:
 import sys
 from lookalike.settings import Settings
 from lookalike.telemetry import declared, tracing
-from lookalike.telemetry.metrics import PROCESS, serve_metrics
+from lookalike.telemetry.metrics import PROCESS
+from lookalike.telemetry.worker_http import Receiving, serve_worker
 from lookalike.telemetry.process import observed
 from lookalike.telemetry.stages import stage
 from lookalike.telemetry.asgi import ObserveRequests
 with observed(Settings(), "worker"), stage("embed", gallery="g"), tracing.span("x"), tracing.extract({}):
     PROCESS.count(declared.IMAGES_EMBEDDED, 3)
-    assert serve_metrics(Settings()) is None
+    assert serve_worker(Settings(), Receiving()) is None
     assert tracing.inject() == {}
 heavy = {name.partition(".")[0] for name in sys.modules} & {"prometheus_client", "opentelemetry", "starlette"}
 sys.exit(str(heavy) if heavy else 0)
