@@ -13,6 +13,7 @@ import argparse
 import http.client
 import json
 import os
+import socket
 import statistics
 import subprocess
 import sys
@@ -193,31 +194,39 @@ def _asked_at_once(port: int, queries_QD: Rows) -> float:
     return NUM_CLIENTS * 40 / took
 
 
+def free_port() -> int:
+    """One that nobody listens on at this moment."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--num", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--queries", type=int, default=200)
     parser.add_argument("--backends", nargs="+", default=["exact", "faiss", "annoy", "qdrant"])
-    parser.add_argument("--port", type=int, default=18731)
+    parser.add_argument("--port", type=int, default=0, help="of the gateway; a free one if not given")
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
+    port = given.port or free_port()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         manifests = synthetic_gallery.make(folder, given.num, given.dim, given.backends)
         queries_QD = next(synthetic_gallery.draw(max(given.queries, 40), given.dim, seed=1))[: given.queries]
-        settings = {**os.environ, **synthetic_gallery.environment(folder), "LOOKALIKE_GATEWAY__PORT": str(given.port)}
+        settings = {**os.environ, **synthetic_gallery.environment(folder), "LOOKALIKE_GATEWAY__PORT": str(port)}
         with subprocess.Popen([sys.executable, "-m", "services.gateway"], env=settings) as gateway:
             try:
-                client = Client(given.port)
+                client = Client(port)
                 deadline = time.monotonic() + 60
                 while not client.is_ready():
                     if time.monotonic() > deadline or gateway.poll() is not None:
                         raise RuntimeError("the gateway did not become ready")
                     time.sleep(0.05)
                 calls, embeddings_ND = raw_calls(manifests, folder)
-                latency = one_client(given.port, calls, queries_QD)
-                throughput = many_clients(given.port, calls, embeddings_ND, queries_QD) if "exact" in calls else {}
+                latency = one_client(port, calls, queries_QD)
+                throughput = many_clients(port, calls, embeddings_ND, queries_QD) if "exact" in calls else {}
             finally:
                 gateway.terminate()
     machine = describe("scikit-learn", "faiss-cpu", "annoy", "qdrant-edge-py", "fastapi", "uvicorn")
