@@ -22,6 +22,7 @@ TOY = {
     "search_batch": "--num 300 --dim 16 --rounds 1",
     "search_http": "--num 300 --dim 16 --queries 5 --output {out}",
     "search_overhead": "--num 300 --dim 16 --queries 5 --output {out}",
+    "sizing": "--num 300 --dim 16 --images 8 --seconds 0.2 --out {out}",
     "startup": "--num 300 --dim 16 --repeats 1 --out {out}",
     "worker_memory": "--num 32 --part-images 8 --out {out}",
 }
