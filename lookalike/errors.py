@@ -17,6 +17,9 @@ class ErrorKind(StrEnum):
     CONFLICT = "conflict"  # it is right, but not with the present state
     TOO_LARGE = "too_large"  # over a limit
     UNSUPPORTED = "unsupported"  # well-formed, but of a type that is not read
+    UNAUTHENTICATED = "unauthenticated"  # nobody knows who asks: send a key
+    FORBIDDEN = "forbidden"  # whoever asks may not do this
+    LIMITED = "limited"  # too often: wait
     UNAVAILABLE = "unavailable"  # a part it needs is down or not installed: try later
     INTERNAL = "internal"  # our fault
 
@@ -143,6 +146,34 @@ class InvalidArchive(InvalidRequest):
     code = "invalid_archive"
 
 
+class KeyMissing(LookalikeError):
+    """Keys are on, and the request has none."""
+
+    code = "key_missing"
+    kind = ErrorKind.UNAUTHENTICATED
+
+
+class KeyRefused(LookalikeError):
+    """An API key that is none, or that has been revoked or has expired."""
+
+    code = "key_refused"
+    kind = ErrorKind.UNAUTHENTICATED
+
+
+class ScopeMissing(LookalikeError):
+    """The key is right, but not for this; ``scope`` is the one that is needed."""
+
+    code = "scope_missing"
+    kind = ErrorKind.FORBIDDEN
+
+
+class RateLimited(LookalikeError):
+    """More requests than this key, or this address, may make; ``retry_after_s`` is when there is room again."""
+
+    code = "rate_limited"
+    kind = ErrorKind.LIMITED
+
+
 class GalleryNotFound(LookalikeError):
     code = "gallery_not_found"
     kind = ErrorKind.NOT_FOUND
@@ -180,6 +211,20 @@ class EvaluationNotFound(LookalikeError):
     kind = ErrorKind.NOT_FOUND
 
 
+class KeyNotFound(LookalikeError):
+    """There is no API key with this identifier."""
+
+    code = "key_not_found"
+    kind = ErrorKind.NOT_FOUND
+
+
+class BackupNotFound(LookalikeError):
+    """There is no complete backup, or none of this name."""
+
+    code = "backup_not_found"
+    kind = ErrorKind.NOT_FOUND
+
+
 class ObjectNotFound(LookalikeError):
     """The object store holds nothing under this key."""
 
@@ -189,6 +234,20 @@ class ObjectNotFound(LookalikeError):
 
 class AlreadyExists(LookalikeError):
     code = "already_exists"
+    kind = ErrorKind.CONFLICT
+
+
+class BackupRunning(LookalikeError):
+    """Another process writes to the same place of backups."""
+
+    code = "backup_running"
+    kind = ErrorKind.CONFLICT
+
+
+class StoreNotEmpty(LookalikeError):
+    """A restore would mix what it brings with what is there."""
+
+    code = "store_not_empty"
     kind = ErrorKind.CONFLICT
 
 
@@ -287,6 +346,13 @@ class DependencyUnavailable(LookalikeError):
     """A server that this request needs (Qdrant, S3, the embedder) does not answer."""
 
     code = "dependency_unavailable"
+    kind = ErrorKind.UNAVAILABLE
+
+
+class ServerBusy(LookalikeError):
+    """A server is there, but has no room or is not ready for this request at the moment: come again soon."""
+
+    code = "server_busy"
     kind = ErrorKind.UNAVAILABLE
 
 

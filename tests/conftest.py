@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from real_servers import RedisServer, SwiftServer
+from torchserve_server import TorchServeServer
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -36,3 +37,13 @@ def swift_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SwiftServ
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture(scope="session")
+def torchserve_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TorchServeServer]:
+    """A real TorchServe for the whole session, which serves ``color_edges``; who changes or kills it starts its own."""
+    server = TorchServeServer(tmp_path_factory.mktemp("torchserve"))
+    server.register("color_edges")
+    server.start()
+    yield server
+    server.close()

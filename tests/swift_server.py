@@ -1,6 +1,6 @@
 """OpenStack Swift with its S3 API on one port of this machine, as one process: the real S3 server of the tests.
 
-    python swift_server.py FOLDER PORT ACCESS_KEY SECRET_KEY
+    python swift_server.py FOLDER PORT ACCESS_KEY SECRET_KEY [ADDRESS]
 
 Runs in the environment that requirements/servers.txt describes (``make .venv/.servers``), without anything else of
 ours: eventlet patches the whole process. The access key is ``account:user``. What was stored survives a restart.
@@ -20,6 +20,7 @@ import swift.common.utils
 from eventlet import wsgi
 
 FOLDER, PORT, ACCESS_KEY, SECRET_KEY = Path(sys.argv[1]).resolve(), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+ADDRESS = sys.argv[5] if len(sys.argv) > 5 else "127.0.0.1"  # another in a container
 CONFIGURATION = FOLDER / "etc"
 DEVICES = FOLDER / "devices"
 FILTERS = (
@@ -107,7 +108,7 @@ def main() -> None:
     silent.addHandler(logging.NullHandler())
     silent.propagate = False
     servers = [backend(name) for name in ("account", "container", "object")]
-    servers.append((eventlet.listen(("127.0.0.1", PORT), backlog=512), proxy()))
+    servers.append((eventlet.listen((ADDRESS, PORT), backlog=512), proxy()))
     for socket, configuration in servers:
         app = loadapp(str(configuration))
         eventlet.spawn(wsgi.server, socket, app, silent, protocol=SwiftHttpProtocol, max_size=256)

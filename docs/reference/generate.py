@@ -89,8 +89,10 @@ process has the usual `process_*` and `python_*`.
 
 _METRICS = (
     ("Requests", "Of the gateway and the embedder.", declared.HTTP),
+    ("Access", "Of the gateway, where [keys are on](../how-to/secure-a-deployment.md).", declared.ACCESS),
     ("Searches", "Of the gateway.", declared.SEARCH),
     ("State", "Of the gateway, read from the store and the queue at each scrape.", declared.STATE),
+    ("TorchServe", "Of its supervisor, beside TorchServe's own (`ts_…`).", declared.TORCHSERVE),
     ("The straight path", "Of every process.", declared.PATH),
     ("Store", "Of every process.", declared.STORE),
     ("Queue", "Of the gateway, which enqueues, and of workers.", declared.QUEUE),

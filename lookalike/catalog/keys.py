@@ -7,8 +7,10 @@ digest or a number.
 import re
 
 from lookalike.errors import InvalidRequest
+from lookalike.types.ids import sha256_hex
 
 _GALLERY = re.compile(r"^[a-z0-9][a-z0-9_\-]{0,62}$")
+ACCESS_KEYS = "access/keys/"
 GALLERIES = "galleries/"
 MODELS = "models/"
 
@@ -47,6 +49,11 @@ def failures(gallery: str, stage: str) -> str:
     return f"{gallery_folder(gallery)}failures/{stage}.jsonl"
 
 
+def ingest_notes(gallery: str, source: str) -> str:
+    """Folder of what an ingest of one source has settled before it ended."""
+    return f"{gallery_folder(gallery)}ingesting/{sha256_hex(source.encode())[:16]}/"
+
+
 def embedding_parts(gallery: str, model_digest: str) -> str:
     """Folder of all parts of a gallery under a model."""
     return f"{gallery_folder(gallery)}embeddings/{model_digest[:16]}/parts/"
@@ -75,6 +82,11 @@ def index_manifest(gallery: str, index_id: str) -> str:
 
 def tuned_params(gallery: str, index_id: str) -> str:
     return f"{index_folder(gallery, index_id)}tuned.json"
+
+
+def retired_index(gallery: str, index_id: str) -> str:
+    """The manifest of an index that is being collected and may still be on a server."""
+    return f"{index_folder(gallery, index_id)}retired.json"
 
 
 def live(gallery: str) -> str:
@@ -108,6 +120,10 @@ def plan(job_id: str, number: int) -> str:
 
 def pinned(job_id: str, job_attempt: int) -> str:
     return f"{plans(job_id)}set/{job_attempt:04d}.json"
+
+
+def access_key(key_id: str) -> str:
+    return f"{ACCESS_KEYS}{_identifier(key_id)}.json"
 
 
 def _identifier(text: str) -> str:

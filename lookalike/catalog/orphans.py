@@ -32,6 +32,7 @@ class Kind(StrEnum):
     VERSION = "version"
     RECORDS = "records"
     IMAGE = "image"
+    NOTES = "notes"  # of an ingest that was interrupted and not begun again
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,25 @@ class References:
         return all(_etag(store, key) == etag for key, etag in self.pointers.items())
 
 
+@dataclass(frozen=True)
+class Roots:
+    """What of a gallery is kept beside what its pointers refer to; all of it exists."""
+
+    versions: frozenset[str] = frozenset()
+    sets: frozenset[str] = frozenset()
+    parts: frozenset[str] = frozenset()  # named as those of :class:`Garbage`
+
+
+NO_ROOTS = Roots()
+
+
 def is_young(info: ObjectInfo, cutoff: datetime) -> bool:
     """Whether it was written after ``cutoff``, or nobody knows when."""
     return info.modified_at is None or info.modified_at > cutoff
 
 
-def references(store: ObjectStore, gallery: str, cutoff: datetime) -> References:
-    """What is kept now; what was written after ``cutoff`` is young.
+def references(store: ObjectStore, gallery: str, cutoff: datetime, also: Roots = NO_ROOTS) -> References:
+    """What is kept now, and ``also``; what was written after ``cutoff`` is young.
 
     Reads every set and every record part that is kept: 32 bytes in memory for each image. Raises GalleryNotFound, and
     DamagedArtifact when something that is referred to is missing: what that needs cannot be known, so nothing is
@@ -102,15 +115,17 @@ def references(store: ObjectStore, gallery: str, cutoff: datetime) -> References
     for model in models:
         newest = documents.read_or_none(store, NewestSet, keys.newest_set(gallery, model))
         set_ids |= set() if newest is None else {newest.set_id}
-    set_ids |= _sets_until_lately(store, f"{folder}sets/", cutoff)
+    set_ids |= _sets_until_lately(store, f"{folder}sets/", cutoff) | also.sets
     kept_sets = [_referred(store, EmbeddingSet, keys.embedding_set(gallery, name)) for name in set_ids]
 
     parts = {f"{made.model_digest[:16]}/{part.part_id}" for made in kept_sets for part in made.parts}
     parts |= {
         _part(info) for info in store.list(f"{folder}embeddings/") if _is(info, "part.json") and is_young(info, cutoff)
     }
+    parts |= also.parts
     lately = _until_lately(list(store.list(f"{folder}versions/")), cutoff)
     lately |= {present.version_id} if live is None else {present.version_id, live.version_id}
+    lately |= also.versions
     versions = lately | {made.version_id for made in kept_sets}
     record_parts = {
         name: _referred(store, GalleryVersion, keys.gallery_version(gallery, name)).parts for name in versions
@@ -124,6 +139,7 @@ def references(store: ObjectStore, gallery: str, cutoff: datetime) -> References
             Kind.PART: frozenset(parts),
             Kind.VERSION: frozenset(versions),
             Kind.RECORDS: frozenset(digests),
+            Kind.NOTES: frozenset(),
         },
         images=_images(store, gallery, shown.values()),
         pointers=etags,
@@ -144,6 +160,30 @@ def find_garbage(store: ObjectStore, gallery: str, kept: References, cutoff: dat
         for info in store.list(prefix):
             if not is_young(info, cutoff) and not kept.keeps(kind, _stem(info)):
                 yield Garbage(kind, _stem(info), None, (info,))
+    for info in store.list(f"{folder}ingesting/"):
+        if not is_young(info, cutoff):
+            yield Garbage(Kind.NOTES, info.key.removeprefix(f"{folder}ingesting/"), None, (info,))
+
+
+def thing_of(key: str) -> tuple[Kind, str] | None:
+    """Which thing an object of a gallery is of, named as in :class:`Garbage`; None for what is never garbage."""
+    parts = key.split("/")
+    match parts[2:]:
+        case ["indexes", name, _, *_]:
+            return Kind.INDEX, name
+        case ["sets", file]:
+            return Kind.SET, file.partition(".")[0]
+        case ["embeddings", model, "parts", name, _]:
+            return Kind.PART, f"{model}/{name}"
+        case ["versions", file]:
+            return Kind.VERSION, file.partition(".")[0]
+        case ["records", file]:
+            return Kind.RECORDS, file.partition(".")[0]
+        case ["images", _, name]:
+            return Kind.IMAGE, name
+        case ["ingesting", source, file]:
+            return Kind.NOTES, f"{source}/{file}"
+    return None
 
 
 def _folders(store: ObjectStore, prefix: str, kind: Kind, kept: References, cutoff: datetime) -> Iterator[Garbage]:
@@ -152,7 +192,7 @@ def _folders(store: ObjectStore, prefix: str, kind: Kind, kept: References, cuto
         objects = {info.key.removeprefix(folder): info for info in inside}
         manifest = objects.get(_MANIFESTS[kind])
         name = folder.removeprefix(prefix).replace("/parts/", "/").rstrip("/")
-        if "newest.json" in objects:
+        if "newest.json" in objects or "retired.json" in objects:  # the latter is being collected already
             continue
         old = tuple(info for info in objects.values() if info is not manifest and not is_young(info, cutoff))
         if manifest is None:
@@ -215,7 +255,7 @@ def _images(store: ObjectStore, gallery: str, parts: Iterable[records.RecordPart
 def _until_lately(infos: Iterable[ObjectInfo], cutoff: datetime) -> set[str]:
     """Those that are young or whose successor is: each was the present one until the next was written."""
     ordered = sorted(infos, key=lambda info: info.modified_at or _NEVER)
-    following = [*ordered[1:], None]
+    following = [*ordered[1:], None][: len(ordered)]
     return {
         _stem(info)
         for info, successor in zip(ordered, following, strict=True)

@@ -6,14 +6,17 @@ import typer
 
 from lookalike import __version__
 from lookalike.cli import (
+    backups,
     galleries,
     indexing,
     jobs,
     json_option,
+    keys,
     models,
     querying,
     reembedding,
     running,
+    setup,
     training,
     working,
 )
@@ -43,6 +46,6 @@ def _main(
     OUTPUT.as_json = OUTPUT.as_json or as_json
 
 
-for module in (running, galleries, indexing, reembedding, querying, models, training, jobs, working):
+for module in (running, galleries, indexing, reembedding, querying, models, training, jobs, keys, working, setup, backups):
     module.register(app)
 json_option.add_to_all(app)

@@ -8,8 +8,10 @@ import typer
 from lookalike.cli.output import say, table
 from lookalike.cli.session import workspace
 from lookalike.cli.training import export_trained, is_run
+from lookalike.embedding.batching import Batching
 from lookalike.errors import InvalidRequest
 from lookalike.pipeline.models import export_archive, import_model, register_archive
+from lookalike.settings import load
 from lookalike.types.models import ResizePolicy
 
 models_app = typer.Typer(help="Models: list, show, import, export, register.", no_args_is_help=True)
@@ -45,11 +47,26 @@ def import_command(
     name: Annotated[str | None, typer.Option(help="name in the store; default: that of the source")] = None,
     mean: Annotated[str | None, typer.Option(help="per-channel mean of the pixels in [0, 1], as r,g,b")] = None,
     std: Annotated[str | None, typer.Option(help="per-channel deviation, as r,g,b")] = None,
+    batch_requests: Annotated[
+        int | None, typer.Option(min=1, max=256, help="requests that TorchServe answers together; default: its own")
+    ] = None,
+    batch_delay_ms: Annotated[
+        int, typer.Option(min=1, max=1000, help="how long one waits for others, with --batch-requests")
+    ] = 2,
 ) -> None:
     """Makes a model archive and puts it into the store."""
+    batching = None if batch_requests is None else Batching(requests=batch_requests, delay_ms=batch_delay_ms)
     with workspace() as at:
         manifest = import_model(
-            at, source, weights=weights, pooled=pooled, resize_policy=resize, name=name, mean=mean, std=std
+            at,
+            source,
+            weights=weights,
+            pooled=pooled,
+            resize_policy=resize,
+            name=name,
+            mean=mean,
+            std=std,
+            batching=batching,
         )
     say(manifest, f"{manifest.ref}: dimension {manifest.dimension}")
 
@@ -80,6 +97,19 @@ def register_command(archive: Path) -> None:
     with workspace() as at:
         manifest = register_archive(at, archive)
     say(manifest, f"{manifest.ref}: dimension {manifest.dimension}")
+
+
+@models_app.command("reconcile")
+def reconcile_command() -> None:
+    """Has TorchServe, at embedder.url, serve the registered models now, and says what it did."""
+    options = load().embedder
+    if options.url is None or options.protocol != "torchserve":
+        raise InvalidRequest("embedder.url names no TorchServe (embedder.protocol = torchserve)")
+    from lookalike.embedding.torchserve import reconcile
+
+    done = reconcile(options.url, None if options.token is None else options.token.get_secret_value())
+    models = (f"{one.model}: {one.ready} of {one.workers} workers answer" for one in done.models.values())
+    say(done, "\n".join((*done.actions, *done.errors, *models)) or "no model is registered")
 
 
 def register(app: typer.Typer) -> None:

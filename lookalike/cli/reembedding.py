@@ -22,7 +22,7 @@ from lookalike.cli.output import note, progress, say, table
 from lookalike.cli.session import workspace
 from lookalike.errors import InvalidRequest
 from lookalike.pipeline.backends import installed
-from lookalike.pipeline.collect import CollectReport
+from lookalike.pipeline.collect import CollectReport, collect_all
 from lookalike.pipeline.collect import collect as collect_garbage
 from lookalike.pipeline.estimate import SAMPLE_IMAGES, Estimate, estimate
 from lookalike.pipeline.gate_rule import chosen_rule
@@ -109,19 +109,28 @@ def collect(
         typer.Option(min=0, max=MAX_FORMER, help="States kept for rollback; default: setting collect.keep_former."),
     ] = None,
 ) -> None:
-    """Deletes what nothing refers to any more: former indexes, embeddings, versions and images."""
+    """Deletes what nothing refers to any more: former indexes, embeddings, versions and images.
+
+    Of every gallery: what cannot be done in one keeps none of the others; the status then says that something failed.
+    """
     settings = load().collect
     retention = Retention(
         keep_s=settings.keep_s if older_than is None else older_than,
         keep_former=settings.keep_former if keep_former is None else keep_former,
     )
     with workspace() as at, progress() as report:
-        names = [pointer.name for pointer in at.galleries.list()] if gallery is None else [gallery]
-        made = [collect_garbage(at, name, retention, report=report) for name in names]
+        if gallery is None:
+            made, failed = collect_all(at, retention, report=report)
+        else:
+            made, failed = [collect_garbage(at, gallery, retention, report=report)], {}
+    for name, error in failed.items():
+        note(f"{name} is left: {error.message}")
     for one in made:
         for index_id in one.kept_back:
             note(f"{index_id} of {one.gallery} is left: its server does not answer")
     table([row for one in made for row in _rows(one)], ["gallery", "kind", "objects", "MB"], value=made)
+    for error in failed.values():
+        raise error
 
 
 def _rows(made: CollectReport) -> list[dict[str, object]]:

@@ -15,49 +15,26 @@ Shape suffixes: N images, H and W their height and width, C channels, D dimensio
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
+from lookalike.embedding.remote_http import EmbedderConnection
+from lookalike.embedding.remote_protocol import SHAPE_HEADER, RemoteModel
 from lookalike.embedding.runtime import Runtime
 from lookalike.embedding.shapes import check_images, unit_rows
-from lookalike.errors import DependencyUnavailable, InvalidRequest, MissingExtra, ModelNotFound
-from lookalike.telemetry import tracing
-from lookalike.telemetry.asgi import REQUEST_ID_HEADER
-from lookalike.telemetry.context import current
+from lookalike.errors import ModelNotFound
 from lookalike.types.models import ModelManifest
-
-try:
-    import httpx
-except ImportError as error:
-    raise MissingExtra("httpx", "galleries") from error
-
-SHAPE_HEADER = "Lookalike-Shape"
-_ATTEMPTS = 3
-_FIRST_PAUSE_S = 0.1
-_RETRIED_STATUS = frozenset({429, 502, 503, 504})
-
-
-class RemoteModel(BaseModel):
-    """What a server says of a model. ``max_images`` is the most that one request may hold."""
-
-    model_config = ConfigDict(frozen=True)
-
-    manifest: ModelManifest
-    batch_size: int = Field(ge=1)
-    max_images: int = Field(ge=1)
-    runtime: Runtime
 
 
 class RemoteEmbedder:
     """A model that an embedder service serves. Implements :class:`lookalike.embedding.port.Embedder`.
 
-    Connections are kept and shared by all threads. A request that found no answer (refused, reset, timed out,
-    or 429, 502, 503, 504) is sent again, up to three times in all: embedding changes nothing on the server. The id of
-    the request that is being answered and its trace go with it.
+    Connections are kept and shared by all threads; what is sent again is said in
+    :mod:`lookalike.embedding.remote_http`.
 
     Args:
         url: where the service is, such as ``http://embedder:8080``.
@@ -80,21 +57,13 @@ class RemoteEmbedder:
         timeout_s: float = 30.0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._sleep = sleep
         self._batch_size = batch_size
         self._path = f"/v1/models/{quote(model, safe='')}"
-        try:
-            parsed = httpx.URL(url)
-        except httpx.InvalidURL as error:
-            raise InvalidRequest(f"not the URL of an embedder: {url!r:.200}", url=url[:200]) from error
-        if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise InvalidRequest(f"the URL of an embedder starts with http://HOST, not {url!r:.200}", url=url[:200])
-        self._client = httpx.Client(base_url=parsed, timeout=timeout_s, follow_redirects=False)
-        self._url = str(parsed.copy_with(userinfo=b""))  # for messages, which hold no password
+        self._server = EmbedderConnection(url, timeout_s=timeout_s, sleep=sleep)
         try:
             self._model = self._describe(model, digest)
         except BaseException:
-            self._client.close()
+            self._server.close()
             raise
 
     @property
@@ -120,23 +89,23 @@ class RemoteEmbedder:
         return unit_rows(embeddings_ND)
 
     def close(self) -> None:
-        self._client.close()
+        self._server.close()
 
     def _describe(self, model: str, digest: str | None) -> RemoteModel:
         headers = {} if digest is None else {"If-Match": f'"{digest}"'}
-        response = self._request("GET", self._path, headers=headers)
+        response = self._server.request("GET", self._path, headers=headers)
         if response.status_code == 404:
-            raise ModelNotFound(f"{self._url} serves no model {model!r:.100}", model=model[:100])
+            raise ModelNotFound(f"{self._server.url} serves no model {model!r:.100}", model=model[:100])
         if response.status_code == 412:
-            raise self._unavailable(f"serves another {model!r:.100} than the one with digest {digest}")
+            raise self._server.unavailable(f"serves another {model!r:.100} than the one with digest {digest}")
         if response.status_code != 200:
-            raise self._unavailable(f"answered {response.status_code}")
+            raise self._server.unavailable(f"answered {response.status_code}")
         try:
             described = RemoteModel.model_validate_json(response.content)
         except ValidationError as error:
-            raise self._unavailable("is no embedder of this version") from error
+            raise self._server.unavailable("is no embedder of this version") from error
         if digest is not None and described.manifest.digest != digest:
-            raise self._unavailable(
+            raise self._server.unavailable(
                 f"serves {model!r:.100} with digest {described.manifest.digest:.64}, not the one with digest {digest}"
             )
         return described
@@ -148,42 +117,16 @@ class RemoteEmbedder:
             SHAPE_HEADER: ",".join(str(side) for side in images_NHWC.shape),
         }
         body = np.ascontiguousarray(images_NHWC).tobytes()
-        response = self._request("POST", f"{self._path}/embeddings", content=body, headers=headers)
+        response = self._server.request("POST", f"{self._path}/embeddings", content=body, headers=headers)
         if response.status_code in (404, 412):
-            raise self._unavailable(f"no longer serves {self.manifest.name} with digest {self.manifest.digest[:12]}")
+            raise self._server.unavailable(
+                f"no longer serves {self.manifest.name} with digest {self.manifest.digest[:12]}"
+            )
         if response.status_code != 200:
-            raise self._unavailable(f"answered {response.status_code}")
+            raise self._server.unavailable(f"answered {response.status_code}")
         expected = (len(images_NHWC), self.manifest.dimension)
         if response.headers.get(SHAPE_HEADER) != f"{expected[0]},{expected[1]}" or (
             len(response.content) != 4 * expected[0] * expected[1]
         ):
-            raise self._unavailable("answered with embeddings of another shape")
+            raise self._server.unavailable("answered with embeddings of another shape")
         return np.frombuffer(response.content, "<f4").reshape(expected)
-
-    def _request(self, method: str, path: str, *, headers: Mapping[str, str], content: bytes = b"") -> httpx.Response:
-        with tracing.span(f"embedder {method}", {"http.request.method": method}, kind=tracing.SpanKind.CLIENT):
-            return self._answer(method, path, {**headers, **_about_the_caller()}, content)
-
-    def _answer(self, method: str, path: str, headers: Mapping[str, str], content: bytes) -> httpx.Response:
-        reason = ""
-        for attempt in range(_ATTEMPTS):
-            if attempt:
-                self._sleep(_FIRST_PAUSE_S * 2 ** (attempt - 1))
-            try:
-                response = self._client.request(method, path, headers=headers, content=content)
-            except httpx.TransportError as error:
-                reason = f"does not answer: {type(error).__name__}: {error}"
-                continue
-            if response.status_code not in _RETRIED_STATUS:
-                return response
-            reason = f"answered {response.status_code}"
-        raise self._unavailable(reason)
-
-    def _unavailable(self, reason: str) -> DependencyUnavailable:
-        return DependencyUnavailable(f"the embedder at {self._url} {reason}"[:500], dependency="embedder")
-
-
-def _about_the_caller() -> dict[str, str]:
-    """The headers by which the server's log and spans are found together with the caller's."""
-    request_id = current().get("request_id")
-    return {**tracing.inject(), **({} if request_id is None else {REQUEST_ID_HEADER: request_id})}

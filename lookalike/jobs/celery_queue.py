@@ -8,10 +8,11 @@ import logging
 import os
 import random
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from lookalike.errors import DependencyUnavailable, MissingExtra
 from lookalike.jobs.dispatch import Message
@@ -22,6 +23,7 @@ from lookalike.telemetry import tasks
 try:
     from celery import Celery, bootsteps, signals
     from celery.apps.worker import Worker
+    from celery.exceptions import SecurityWarning
     from celery.worker import state
     from celery.worker.request import Request
     from kombu.exceptions import OperationalError
@@ -37,8 +39,8 @@ _TELL_AGAIN_S = 0.5
 _log = logging.getLogger(__name__)
 
 
-def make_app(url: str, *, visibility_s: float, timeout_s: float = 5.0) -> Any:
-    """A Celery application over the Redis at ``url``.
+def make_app(url: str, *, prefix: str = "", visibility_s: float, timeout_s: float = 5.0) -> Any:
+    """A Celery application over the Redis at ``url``, where all of its keys begin with ``prefix``.
 
     ``visibility_s`` is after how long the message of a worker that died is given to another. Who sends a message waits
     no longer than about twice ``timeout_s`` for a Redis that does not answer, and hardly at all for one that refuses.
@@ -49,6 +51,7 @@ def make_app(url: str, *, visibility_s: float, timeout_s: float = 5.0) -> Any:
         broker_connection_max_retries=None,
         broker_connection_retry_on_startup=True,
         broker_transport_options={
+            "global_keyprefix": prefix,
             "visibility_timeout": visibility_s,
             "priority_steps": _PRIORITIES,
             "queue_order_strategy": "priority",
@@ -107,6 +110,14 @@ class CeleryBroker:
         self._app.close()
 
 
+class ReceivingFlag(Protocol):
+    """Told when messages begin to reach this process, and when they no longer do."""
+
+    def begin(self) -> None: ...
+
+    def end(self) -> None: ...
+
+
 class _Waker(bootsteps.StartStopStep):  # type: ignore[misc]
     """Lets the thread that fetches messages look at once when another has taken its message off the queue.
 
@@ -163,28 +174,58 @@ class _Request(Request):  # type: ignore[misc]
         _Waker.wake()
 
 
-def run_worker(app: Any, runner: Works, queues: Sequence[Queue], *, threads: int, retries: int) -> None:
+def _told(receiving: ReceivingFlag) -> type:
+    """A step of the consumer, which begins anew with each connection, that tells ``receiving``."""
+
+    class Told(bootsteps.StartStopStep):  # type: ignore[misc]
+        requires = ("celery.worker.consumer.tasks:Tasks",)
+
+        def start(self, parent: Any) -> None:
+            receiving.begin()
+
+        def stop(self, parent: Any) -> None:
+            receiving.end()
+
+    return Told
+
+
+def run_worker(
+    app: Any, runner: Works, queues: Sequence[Queue], *, threads: int, retries: int, receiving: ReceivingFlag
+) -> None:
     """Works until SIGTERM or Ctrl-C; what has begun then is finished first.
 
     One process whose tasks run in ``threads`` threads: nothing forks after a model was loaded. A unit that could not
     reach a server is tried again after one second, then two, four and so on to a minute, each time with jitter;
-    after ``retries`` times its job fails.
+    after ``retries`` times its job fails. ``receiving`` is told when messages reach it.
     """
+    app.steps["consumer"].add(_told(receiving))
+    logging.getLogger("celery.worker.consumer.consumer").addFilter(_without_traceback)
     register(app, runner, retries=retries)
     signals.setup_logging.connect(_leave_logging, weak=False)
     signals.worker_ready.connect(_say_ready, weak=False)
-    worker = Worker(
-        app=app,
-        pool="threads",
-        concurrency=threads,
-        queues=[queue.value for queue in queues],
-        loglevel=logging.WARNING,
-        without_gossip=True,
-        without_mingle=True,
-        without_heartbeat=True,
-        quiet=True,
-    )
+    with warnings.catch_warnings():
+        # Celery's own of a worker that is root, or whose user has no name, as in containers: messages might be
+        # pickles that run as that user. Ours are JSON, and others are refused (``accept_content``).
+        warnings.simplefilter("ignore", SecurityWarning)
+        worker = Worker(
+            app=app,
+            pool="threads",
+            concurrency=threads,
+            queues=[queue.value for queue in queues],
+            loglevel=logging.WARNING,
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+            quiet=True,
+        )
     worker.start()
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """A lost connection is a line, and no fault of the program that its traceback would help to find."""
+    if record.levelno == logging.WARNING:
+        record.exc_info = None
+    return True
 
 
 def _leave_logging(**said: object) -> None:

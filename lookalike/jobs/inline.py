@@ -17,6 +17,7 @@ from lookalike.jobs.owner import JobOwner
 from lookalike.jobs.port import Job, JobError, JobRequest, JobState
 from lookalike.jobs.records import JobDocument, JobRecords
 from lookalike.pipeline.progress import Progress, Report
+from lookalike.pipeline.waiting import wait_for
 from lookalike.storage.port import ObjectStore
 from lookalike.telemetry import tracing
 from lookalike.telemetry.context import bound
@@ -66,7 +67,12 @@ class InlineJobs:
         self._running: dict[str, str] = {}  # job_id: gallery
         self._num_ended = 0
         self._closing = False
-        self._recover()
+        self._ended = threading.Event()
+        try:
+            self._recover()
+        except DependencyUnavailable:
+            # A daemon: the end of the process waits for no store.
+            threading.Thread(target=self._recover_later, name="recover jobs", daemon=True).start()
 
     def submit(self, request: JobRequest) -> Job:
         job = Job(job_id=str(uuid.uuid4()), created_at=self._time(), **request.model_dump())
@@ -119,6 +125,7 @@ class InlineJobs:
             return self.get(job_id)
 
     def close(self) -> None:
+        self._ended.set()
         with self._changed:
             self._closing = True
             queued, self._queue = self._queue, []
@@ -221,6 +228,15 @@ class InlineJobs:
                     changes = {"state": JobState.FAILED, "error": _INTERRUPTED, "finished_at": self._time()}
                     self._save(document.job.model_copy(update=changes))
         self._forget_old()
+
+    def _recover_later(self) -> None:
+        """:meth:`_recover` when the store comes; whoever asks for a job until then is told that it is away."""
+
+        def recover() -> None:
+            if not self._ended.is_set():
+                self._recover()
+
+        wait_for("the jobs in the store", recover, sleep=self._ended.wait)
 
     def _forget_old(self) -> None:
         ended = [job for job in self.list() if job.state.has_ended]

@@ -12,7 +12,7 @@ from lookalike.catalog.keys import check_gallery_name
 from lookalike.jobs.port import Job
 from lookalike.storage.port import ObjectStore
 
-_ROOT = "lanes/"
+LANES = "lanes/"
 _ID_CHARS = 36
 _TIME = "%Y%m%dT%H%M%S%f"
 
@@ -36,7 +36,7 @@ class Lanes:
 
     def enter(self, job: Job, lane: str, at: datetime) -> str:
         """The key of the new entry, behind all that were made before ``at``."""
-        key = f"{_ROOT}{check_gallery_name(job.gallery)}/{lane}/{at.astimezone(UTC).strftime(_TIME)}-{job.job_id}"
+        key = f"{LANES}{check_gallery_name(job.gallery)}/{lane}/{at.astimezone(UTC).strftime(_TIME)}-{job.job_id}"
         self.store.put(key, b"\n")
         return key
 
@@ -45,11 +45,11 @@ class Lanes:
 
     def waiting(self, gallery: str, lane: str) -> Iterator[Entry]:
         """The entries of one lane, the first submitted first."""
-        return self._entries(f"{_ROOT}{check_gallery_name(gallery)}/{lane}/")
+        return self._entries(f"{LANES}{check_gallery_name(gallery)}/{lane}/")
 
     def all(self) -> Iterator[Entry]:
         """Every entry, lane by lane."""
-        return self._entries(_ROOT)
+        return self._entries(LANES)
 
     def _entries(self, prefix: str) -> Iterator[Entry]:
         for info in self.store.list(prefix):

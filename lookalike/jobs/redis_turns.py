@@ -27,45 +27,50 @@ _TIMEOUT_S = 5.0
 
 
 class RedisTurns:
-    """A :class:`lookalike.jobs.turns.Turns` at ``url``; connects at the first call, and again after an outage."""
+    """A :class:`lookalike.jobs.turns.Turns` at ``url``; connects at the first call, and again after an outage.
 
-    def __init__(self, url: str, *, timeout_s: float = _TIMEOUT_S) -> None:
+    Every key begins with ``prefix``: who has another one sees none of ours.
+    """
+
+    def __init__(self, url: str, *, prefix: str = "", timeout_s: float = _TIMEOUT_S) -> None:
+        self._prefix = prefix + _PREFIX
+        self._queues = prefix
         self._redis: Any = redis.Redis.from_url(
             url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, decode_responses=True
         )
 
     def take(self, name: str, *, seconds: float) -> str | None:
         token = uuid.uuid4().hex
-        taken = _reached(lambda: self._redis.set(_PREFIX + name, token, nx=True, px=_ms(seconds)))
+        taken = _reached(lambda: self._redis.set(self._prefix + name, token, nx=True, px=_ms(seconds)))
         return token if taken else None
 
     def keep(self, name: str, token: str, *, seconds: float) -> bool:
-        return bool(_reached(lambda: self._redis.eval(_KEEP, 1, _PREFIX + name, token, _ms(seconds))))
+        return bool(_reached(lambda: self._redis.eval(_KEEP, 1, self._prefix + name, token, _ms(seconds))))
 
     def give(self, name: str, token: str) -> None:
-        _reached(lambda: self._redis.eval(_GIVE, 1, _PREFIX + name, token))
+        _reached(lambda: self._redis.eval(_GIVE, 1, self._prefix + name, token))
 
     def mark(self, name: str, *, seconds: float) -> bool:
-        return bool(_reached(lambda: self._redis.set(_PREFIX + name, "", nx=True, px=_ms(seconds))))
+        return bool(_reached(lambda: self._redis.set(self._prefix + name, "", nx=True, px=_ms(seconds))))
 
     def extend(self, name: str, *, seconds: float) -> None:
-        _reached(lambda: self._redis.pexpire(_PREFIX + name, _ms(seconds)))
+        _reached(lambda: self._redis.pexpire(self._prefix + name, _ms(seconds)))
 
     def unmark(self, name: str) -> None:
-        _reached(lambda: self._redis.delete(_PREFIX + name))
+        _reached(lambda: self._redis.delete(self._prefix + name))
 
     def known(self, names: Iterable[str]) -> set[str]:
         wanted = list(names)
         if not wanted:
             return set()
-        values = _reached(lambda: self._redis.mget([_PREFIX + name for name in wanted]))
+        values = _reached(lambda: self._redis.mget([self._prefix + name for name in wanted]))
         return {name for name, value in zip(wanted, values, strict=True) if value is not None}
 
     def count(self, name: str, *, seconds: float) -> int:
         def counted() -> int:
             with self._redis.pipeline() as pipeline:
-                pipeline.incr(_PREFIX + name)
-                pipeline.pexpire(_PREFIX + name, _ms(seconds))
+                pipeline.incr(self._prefix + name)
+                pipeline.pexpire(self._prefix + name, _ms(seconds))
                 return int(pipeline.execute()[0])
 
         return _reached(counted)
@@ -74,7 +79,7 @@ class RedisTurns:
         def lengths() -> Mapping[str, int]:
             # One list per priority: how Celery's transport keeps the messages of a queue.
             names = [
-                (queue, str(queue) if step == 0 else f"{queue}\x06\x16{step}")
+                (queue, f"{self._queues}{queue}" if step == 0 else f"{self._queues}{queue}\x06\x16{step}")
                 for queue in Queue
                 for step in range(_PRIORITY_STEPS)
             ]

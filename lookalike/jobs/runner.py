@@ -93,6 +93,7 @@ class Runner:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock: Callable[[], float] = time.monotonic
     _saved_at: dict[str, float] = field(default_factory=dict)
+    _unsaved: dict[str, Progress] = field(default_factory=dict)  # the last report of each job, where it was not written
 
     def work(self, message: Message, *, last_try: bool = False) -> None:
         """Does the unit of ``message``. Raises TryLater; on the ``last_try`` the job fails instead."""
@@ -132,7 +133,7 @@ class Runner:
                     unit=message.unit.name,
                 )
             if message.unit.name == ADVANCE:
-                self._advance(job, message, lease)
+                self._advance(job, message, lease, begun)
             else:
                 self._run(job, message, lease, starts)
             self.turns.unmark(begun)
@@ -154,13 +155,13 @@ class Runner:
             self._fail(job, error)
             raise
 
-    def _advance(self, job: Job, message: Message, lease: Lease) -> None:
+    def _advance(self, job: Job, message: Message, lease: Lease, begun: str) -> None:
         if not self._is_first(job):
             return
         job = self._begun(job)
         if job.cancel_requested:
             raise JobCancelled(f"job {job.job_id} was cancelled")
-        outcome = self.steps.advance(job, message.unit.queue, self._report(job, lease))
+        outcome = self.steps.advance(job, message.unit.queue, self._report(job, lease, begun))
         if isinstance(outcome, Pending):
             self._note(job, outcome.progress, always=True)
             self.dispatch.send(job, outcome.units)
@@ -178,6 +179,8 @@ class Runner:
     def _finish(self, job: Job, outcome: Finished) -> None:
         for kind, params in outcome.then:
             self.submit(JobRequest(kind=kind, gallery=job.gallery, params=params))
+        if outcome.progress is not None:
+            self._unsaved[job.job_id] = outcome.progress
         self._end(job, JobState.SUCCEEDED, result=outcome.result)
 
     def _fail(self, job: Job, error: Exception) -> None:
@@ -212,23 +215,29 @@ class Runner:
             raise JobCancelled(f"job {job.job_id} has ended meanwhile")
         return begun
 
-    def _report(self, job: Job, lease: Lease) -> Report:
+    def _report(self, job: Job, lease: Lease, begun: str | None = None) -> Report:
+        """``begun`` counts the deaths at this unit: those are forgotten once it came further than anybody before."""
+
         def report(progress: Progress) -> None:
             lease.touch()
-            self._note(job, progress)
+            is_noted = self._note(job, progress)
+            if begun is not None and is_noted and progress.stage == job.stage and progress.done > job.done:
+                self.turns.unmark(begun)
 
         return report
 
-    def _note(self, job: Job, progress: Progress, *, always: bool = False) -> None:
-        """Writes how far the job is, now and then; raises JobCancelled where somebody asked for that."""
+    def _note(self, job: Job, progress: Progress, *, always: bool = False) -> bool:
+        """Writes how far the job is, now and then, and says whether it did. Raises JobCancelled where that was asked."""
         key = f"{job.job_id}:{progress.stage}"
         now = self.clock()
         if not always and now - self._saved_at.get(key, -math.inf) < self.save_every_s:
-            return
+            self._unsaved[job.job_id] = progress
+            return False
         if len(self._saved_at) > 100:
             self._saved_at.clear()
         self._saved_at[key] = now
-        said = {"stage": progress.stage, "done": progress.done, "total": progress.total, "failed": progress.failed}
+        self._unsaved.pop(job.job_id, None)
+        said = _said(progress)
 
         def noted(document: JobDocument) -> JobDocument:
             present = document.job
@@ -241,6 +250,7 @@ class Runner:
         present = self.records.change(job.job_id, noted).job
         if present.cancel_requested or present.state.has_ended or present.attempt != job.attempt:
             raise JobCancelled(f"job {job.job_id} was cancelled")
+        return True
 
     def _end(
         self,
@@ -251,7 +261,9 @@ class Runner:
         error: JobError | None = None,
     ) -> None:
         """Writes how the job ended, lets the next of its lane begin, and forgets what it was doing."""
-        changes = {"state": state, "finished_at": self.now().isoformat(), "result": result, "error": error}
+        last = self._unsaved.pop(job.job_id, None)
+        told = {} if last is None else _said(last)
+        changes = {**told, "state": state, "finished_at": self.now().isoformat(), "result": result, "error": error}
 
         def ended(document: JobDocument) -> JobDocument:
             present = document.job
@@ -273,3 +285,8 @@ class Runner:
                 break  # its keeper is a later worker
             self.dispatch.try_send(following, [self.steps.first(following.kind)])
             break
+
+
+def _said(progress: Progress) -> dict[str, object]:
+    """A job's fields that say how far it is."""
+    return {"stage": progress.stage, "done": progress.done, "total": progress.total, "failed": progress.failed}

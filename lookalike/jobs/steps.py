@@ -48,10 +48,14 @@ class Pending:
 
 @dataclass(frozen=True)
 class Finished:
-    """The job has succeeded, with this result; ``then`` are jobs that follow from it, as (kind, params)."""
+    """The job has succeeded, with this result; ``then`` are jobs that follow from it, as (kind, params).
+
+    ``progress`` is what it says of its last stage from now on, where that is not what it reported last.
+    """
 
     result: dict[str, JsonValue]
     then: tuple[tuple[str, dict[str, JsonValue]], ...] = ()
+    progress: Progress | None = None
 
 
 class Steps(Protocol):

@@ -33,18 +33,20 @@ def build(
     *,
     params: Mapping[str, object] | None = None,
     records: Callable[[], Iterator[tuple[bytes, ImageRecord]]] | None = None,
+    again: bool = False,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> IndexManifest:
     """Builds ``backend``'s index of the set, measures its parity with exact search, and stores it.
 
-    An index with the same identity that exists already is returned as it is. ``records`` gives the gallery's
-    records by image_id for backends that filter natively. Raises UnknownParameter or ParameterOutOfRange.
+    An index with the same identity that exists already is returned as it is, unless it is to be built ``again``, in the
+    place of what was lost of it. ``records`` gives the gallery's records by image_id for backends that filter natively.
+    Raises UnknownParameter or ParameterOutOfRange.
     """
     with_records = records if backend.capabilities.filters_natively else None
     identity = identity_of(embedding_set, backend, params, has_records=records is not None)
     checked = identity.build_params
     present = indexes.find(embedding_set.gallery, identity.index_id)
-    if present is not None:
+    if present is not None and not again:
         return present
     matrix = artifacts.matrix(embedding_set)
     source = BuildInput(

@@ -5,16 +5,23 @@ Stopped anywhere it has taken whole things, or files that nothing names, and the
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
-from lookalike.catalog import documents
+from lookalike.catalog import documents, keys
 from lookalike.catalog.indexes import IndexManifest
 from lookalike.catalog.orphans import Garbage, Kind, References, find_garbage, is_young, references
-from lookalike.errors import DamagedArtifact, DependencyUnavailable, ObjectNotFound, PreconditionFailed
-from lookalike.pipeline.outside import publish_live, retire_index
+from lookalike.errors import (
+    DamagedArtifact,
+    DependencyUnavailable,
+    GalleryNotFound,
+    LookalikeError,
+    ObjectNotFound,
+    PreconditionFailed,
+)
+from lookalike.pipeline.outside import lies_outside, publish_live, retire_index
 from lookalike.pipeline.progress import Progress, Report, silent
 from lookalike.pipeline.retention import Retention
 from lookalike.pipeline.workspace import Workspace
@@ -72,9 +79,11 @@ def collect(
     live = workspace.pointers.forget_former(gallery, before=cutoff, keep=retention.keep_former)
     if workspace.pointers.etag(gallery) != before:
         publish_live(workspace, gallery)
-    sweep = _Sweep(workspace, gallery, cutoff)
     deleted: dict[Kind, Collected] = {}
     kept_back: list[str] = []
+    for garbage in finish_retired(workspace, gallery, kept_back):
+        deleted[Kind.INDEX] = deleted.get(Kind.INDEX, Collected()).with_(garbage)
+    sweep = _Sweep(workspace, gallery, cutoff)
     found = find_garbage(workspace.store, gallery, sweep.kept, cutoff)
     for number, garbage in enumerate(found, start=1):
         try:
@@ -93,6 +102,56 @@ def collect(
         former_left=0 if live is None else len(live.former),
         kept_back=tuple(kept_back),
     )
+
+
+def collect_all(
+    workspace: Workspace, retention: Retention, *, report: Report = silent
+) -> tuple[list[CollectReport], dict[str, LookalikeError]]:
+    """:func:`collect` of every gallery, one after the other; also says what went wrong, by gallery.
+
+    A gallery that is deleted meanwhile is nothing that went wrong.
+    """
+    made, failed = [], {}
+    for pointer in workspace.galleries.list():
+        try:
+            made.append(collect(workspace, pointer.name, retention, report=report))
+        except GalleryNotFound:
+            continue
+        except LookalikeError as error:
+            failed[pointer.name] = error
+    return made, failed
+
+
+def finish_retired(workspace: Workspace, gallery: str, kept_back: list[str]) -> Iterator[Garbage]:
+    """Ends what a collection that was killed had begun with indexes on servers; yields what is deleted.
+
+    One that was made again, or taken up, before that collection looked at the pointers stays. Those whose server does
+    not answer are added to ``kept_back``.
+    """
+    store, live = workspace.store, workspace.pointers.get(gallery)
+    entries = [] if live is None else [*live.models.values(), *(one.entry for one in live.former if one.entry)]
+    in_use = {index_id for entry in entries for index_id in entry.indexes.values()}
+    folder = f"{keys.gallery_folder(gallery)}indexes/"
+    for note in [info.key for info in store.list(folder) if info.key.endswith("/retired.json")]:
+        index_id = note.split("/")[3]
+        manifest_key = keys.index_manifest(gallery, index_id)
+        manifest = store.get(note)
+        if store.head(manifest_key) is None and index_id in in_use:
+            with contextlib.suppress(PreconditionFailed):
+                store.put_if(manifest_key, manifest, etag=None)
+        if store.head(manifest_key) is None:
+            files = tuple(info for info in store.list(keys.index_folder(gallery, index_id)) if info.key != note)
+            try:
+                retire_index(workspace, documents.decode(IndexManifest, manifest, note))
+            except (DamagedArtifact, ObjectNotFound) as error:
+                _log.warning("nothing says any more what %s was on a server: %s", index_id, error.message)
+            except DependencyUnavailable:
+                kept_back.append(index_id)
+                continue
+            for info in files:
+                store.delete(info.key)
+            yield Garbage(Kind.INDEX, index_id, None, files)
+        store.delete(note)
 
 
 class _Sweep:
@@ -116,15 +175,39 @@ class _Sweep:
             return False
         if garbage.manifest is not None:
             manifest = self._store.get(garbage.manifest.key)
-            self._store.delete(garbage.manifest.key)
-            if not self._is_garbage(garbage):
-                self._restore(garbage.manifest.key, manifest)
-                return False
-            if garbage.kind is Kind.INDEX:
-                self._retire(garbage.manifest.key, manifest)
+            with self._noted(garbage, manifest):
+                self._store.delete(garbage.manifest.key)
+                if not self._is_garbage(garbage):
+                    self._restore(garbage.manifest.key, manifest)
+                    return False
+                if garbage.kind is Kind.INDEX:
+                    self._retire(garbage.manifest.key, manifest)
+                self._delete_files(garbage)
+            return True
+        self._delete_files(garbage)
+        return True
+
+    def _delete_files(self, garbage: Garbage) -> None:
         for info in garbage.files:
             self._store.delete(info.key)
-        return True
+
+    @contextlib.contextmanager
+    def _noted(self, garbage: Garbage, manifest: bytes) -> Iterator[None]:
+        """Within, the next collection would know what there is to remove on a server if this one were killed."""
+        note = None
+        if garbage.kind is Kind.INDEX and garbage.manifest is not None:
+            with contextlib.suppress(DamagedArtifact):  # then nobody knows where it was
+                if lies_outside(self._workspace, documents.decode(IndexManifest, manifest, garbage.manifest.key)):
+                    note = keys.retired_index(self._gallery, garbage.name)
+                    self._store.put(note, manifest)
+        try:
+            yield
+        except DependencyUnavailable:
+            if self._store.head(keys.index_manifest(self._gallery, garbage.name)) is not None and note is not None:
+                self._store.delete(note)
+            raise
+        if note is not None:
+            self._store.delete(note)
 
     def _is_garbage(self, garbage: Garbage) -> bool:
         self._since_look += 1

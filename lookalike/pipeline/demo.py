@@ -43,6 +43,30 @@ def prepare_demo(
     A backend whose library is not installed is left out and named. Raises InvalidSource for ``images`` that are no
     folder or hold no image that can be read.
     """
+    ingested = ingest_demo(workspace, images, report=report)
+    gallery = ingested.gallery
+    ensure_model(workspace, model)
+    embedded = _embedded(workspace, gallery, model) or embed_gallery(workspace, gallery, model, report=report)
+    embedding_set = newest_set(workspace, gallery, model)
+    present, missing = installed(workspace.backend, backends)
+    indexes = build_indexes(workspace, gallery, embedding_set, present, report=report)
+    live = workspace.pointers.get(gallery)
+    entry = None if live is None else live.models.get(embedding_set.model)
+    if entry is None or entry.indexes != {made.backend: made.index_id for made in indexes}:
+        # No gate: a demo shows the model that it was asked to show.
+        promote_indexes(workspace, gallery, embedding_set, indexes, checks=Checks(workspace.min_parity))
+    labelled = bool(workspace.serving.refresh(gallery).table.label_counts()["subcategory"])
+    evaluation = (
+        evaluate_gallery(workspace, gallery, num_queries=NUM_QUERIES, reuse=True, report=report) if labelled else None
+    )
+    return Demo(ingested, embedded, indexes, evaluation, missing)
+
+
+def ingest_demo(workspace: Workspace, images: Path | None = None, *, report: Report = silent) -> IngestReport:
+    """The gallery of the generated images, which are drawn first, or of those in the folder ``images``.
+
+    Raises InvalidSource for a folder that is none or holds no image that can be read.
+    """
     gallery = GENERATED if images is None else OWN
     if images is None:
         drawn = generate(
@@ -70,21 +94,7 @@ def prepare_demo(
     if not ingested.num_images:
         reason = f"none of {ingested.failed} files could be read as an image; why: lookalike failures {gallery}"
         raise InvalidSource(f"{images}: {reason}", source=str(images))
-    ensure_model(workspace, model)
-    embedded = _embedded(workspace, gallery, model) or embed_gallery(workspace, gallery, model, report=report)
-    embedding_set = newest_set(workspace, gallery, model)
-    present, missing = installed(workspace.backend, backends)
-    indexes = build_indexes(workspace, gallery, embedding_set, present, report=report)
-    live = workspace.pointers.get(gallery)
-    entry = None if live is None else live.models.get(embedding_set.model)
-    if entry is None or entry.indexes != {made.backend: made.index_id for made in indexes}:
-        # No gate: a demo shows the model that it was asked to show.
-        promote_indexes(workspace, gallery, embedding_set, indexes, checks=Checks(workspace.min_parity))
-    labelled = bool(workspace.serving.refresh(gallery).table.label_counts()["subcategory"])
-    evaluation = (
-        evaluate_gallery(workspace, gallery, num_queries=NUM_QUERIES, reuse=True, report=report) if labelled else None
-    )
-    return Demo(ingested, embedded, indexes, evaluation, missing)
+    return ingested
 
 
 def _embedded(workspace: Workspace, gallery: str, model: str) -> EmbedReport | None:

@@ -58,9 +58,10 @@ def build_indexes(
     backends: Sequence[str],
     *,
     params: Mapping[str, object] | None = None,
+    again: bool = False,
     report: Report = silent,
 ) -> list[IndexManifest]:
-    """Builds each of ``backends`` from the set and measures its parity; what exists is not built again."""
+    """Builds each of ``backends`` from the set and measures its parity; what exists only where ``again`` says so."""
     workspace.sets.store(embedding_set)
     version = workspace.galleries.version(gallery, embedding_set.version_id)
     table = RecordTable(workspace.artifacts.scratch() / "records.sqlite", workspace.store)
@@ -78,6 +79,7 @@ def build_indexes(
                     workspace.backend(name),
                     params=params,
                     records=table.records,
+                    again=again,
                 )
             )
             report(Progress(f"build {name}", len(backends), len(backends)))

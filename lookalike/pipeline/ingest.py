@@ -18,6 +18,7 @@ from lookalike.images.decode import decode
 from lookalike.images.limits import ImageLimits
 from lookalike.images.probe import probe
 from lookalike.jobs.ledger import INGEST, Failure, Ledger
+from lookalike.pipeline.ingest_notes import Note, Notes, follow_notes
 from lookalike.pipeline.ingest_steps import Failed, New, Step, Tally, failure_of, merge
 from lookalike.pipeline.ordered import map_ordered
 from lookalike.pipeline.progress import Progress, Report, silent
@@ -28,6 +29,7 @@ from lookalike.types.ids import image_id, sha256_hex
 from lookalike.types.images import ImageRecord, Labels, MetadataValue
 
 REPORT_EVERY = 64
+NOTES_BELIEVED_S = 1800.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ def ingest(
     source_id: str | None = None,
     retry_failed: bool = False,
     threads: int = 4,
+    notes_believed_s: float = NOTES_BELIEVED_S,
     report: Report = silent,
 ) -> IngestReport:
     """Makes ``gallery`` hold what ``source`` has; images from other sources stay, unless this one has another
@@ -63,25 +66,30 @@ def ingest(
     The gallery is created when it doesn't exist. An image that cannot be read or is not one goes to the
     failure ledger and, if an older version of it is there, out of the gallery; only when a server did not answer
     the older version stays. It is not tried again while its stamp stays, unless ``retry_failed``. Interrupted, it
-    has changed nothing, and the next run finds the bytes already stored. Raises PreconditionFailed when somebody
-    else changed the gallery meanwhile.
+    has changed nothing in the gallery, and the next run goes on behind what it noted every few seconds, as long as
+    notes are believed, ``notes_believed_s`` (well below the time after which garbage is collected). Raises
+    PreconditionFailed when somebody else changed the gallery meanwhile.
     """
     galleries.get_or_create(gallery)
     base = galleries.version(gallery)
     name = source_id or sha256_hex(source.description.encode())[:16]
     known = {failure.key: failure for failure in ledger.entries(gallery, INGEST) if failure.source == name}
-    tally = Tally()
+    tally, notes = Tally(), Notes(store, gallery, name, notes_believed_s)
     steps = merge(galleries.records(base), source, name, known, retry_failed, tally)
+    before = (note for note in notes.before() if note.failure is None or not retry_failed)
 
-    def settle(step: Step) -> ImageRecord | Failed:
-        if isinstance(step, New):
-            return _read(store, gallery, name, source, step, limits, known)
-        return step
+    def settle(item: tuple[Step, Note | None]) -> ImageRecord | Failed:
+        step, note = item
+        if not isinstance(step, New):
+            return step
+        return _read(store, gallery, name, source, step, limits, known) if note is None else _noted(step, note, name)
 
     def settled(executor: ThreadPoolExecutor) -> Iterator[ImageRecord]:
-        outcomes = map_ordered(executor, settle, steps, window=threads * 4)
-        for done, (step, outcome) in enumerate(outcomes, start=1):
+        outcomes = map_ordered(executor, settle, follow_notes(steps, before), window=threads * 4)
+        for done, ((step, note), outcome) in enumerate(outcomes, start=1):
             former = step.former if isinstance(step, New) else None
+            if isinstance(step, New) and note is None:
+                notes.add(_note(step, outcome))
             if isinstance(outcome, Failed):
                 tally.failures.append(outcome.failure)
                 PROCESS.count(IMAGES_FAILED, stage=INGEST, code=outcome.failure.code)
@@ -102,6 +110,7 @@ def ingest(
         version = galleries.replace(base, settled(executor), source=(name, source.description))
     others = [failure for failure in ledger.entries(gallery, INGEST) if failure.source != name]
     ledger.write(gallery, INGEST, [*others, *tally.failures])
+    notes.clear()
     report(Progress("ingest", version.num_images, version.num_images, len(tally.failures)))
     return _summary(version, tally)
 
@@ -152,6 +161,22 @@ def _read(
 def _may_come_back(error: LookalikeError) -> bool:
     """Whether the image may still be there: its server did not answer, or not with "not found" or "gone"."""
     return isinstance(error, UrlUnreachable) and error.details.get("status") not in (404, 410)
+
+
+def _note(new: New, outcome: ImageRecord | Failed) -> Note:
+    if isinstance(outcome, ImageRecord):
+        return Note(key=new.image.key, stamp=new.image.stamp, record=outcome)
+    return Note(key=new.image.key, stamp=new.image.stamp, failure=outcome.failure, stays=outcome.kept is not None)
+
+
+def _noted(new: New, note: Note, name: str) -> ImageRecord | Failed:
+    """What reading the image came to before."""
+    image = new.image
+    if note.record is not None:
+        return note.record.model_copy(update={"labels": image.labels, "metadata": dict(image.metadata)})
+    assert note.failure is not None  # noqa: S101 a note has one of the two
+    stays = new.former is not None and (new.former.source != name or note.stays)
+    return Failed(note.failure, new.former if stays else None)
 
 
 def store_image(

@@ -110,6 +110,7 @@ def _ingest(
                 limits=workspace.limits,
                 source_id=identifier,
                 retry_failed=params.retry_failed,
+                notes_believed_s=workspace.retention.keep_s / 2,
                 report=report,
             )
     finally:

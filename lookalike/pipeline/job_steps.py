@@ -144,7 +144,8 @@ class JobSteps:
             failed=made.failed,
             built=[manifest.index_id for manifest in manifests if manifest.built_at >= job.created_at],
         )
-        return Finished(made_live.model_dump(mode="json"), then=((JobKind.ADD.value, {}),))
+        done = Progress("promote", 1, 1)
+        return Finished(made_live.model_dump(mode="json"), then=((JobKind.ADD.value, {}),), progress=done)
 
     def _embedded(self, job: Job, model: str, *, retry_failed: bool, catch_up: bool = False) -> Pending | EmbedReport:
         """The parts that are missing, or what the set became when none is.

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lookalike.embedding.archive import read_manifest, read_program, write_archive
+from lookalike.embedding.batching import Batching
 from lookalike.embedding.house import HOUSE, house_archive
 from lookalike.errors import DamagedArtifact, InvalidArchive, InvalidRequest, ModelNotFound
 from lookalike.pipeline.workspace import Workspace
@@ -25,8 +26,11 @@ def import_model(
     name: str | None = None,
     mean: str | None = None,
     std: str | None = None,
+    batching: Batching | None = None,
 ) -> ModelManifest:
     """``house``, ``torchvision:NAME`` or ``baseline:NAME`` as the next version of a model in the store.
+
+    A model that is there already stays as it is, with the ``batching`` that it has.
 
     Raises InvalidRequest for another source, and what the importers raise.
     """
@@ -58,7 +62,7 @@ def import_model(
     if name is not None:
         manifest = manifest.model_copy(update={"name": name})
     with workspace.artifacts.temporary() as folder:
-        complete = write_archive(folder / "model.mar", program, manifest)
+        complete = write_archive(folder / "model.mar", program, manifest, batching)
         return workspace.models.add(folder / "model.mar", complete)
 
 

@@ -90,6 +90,12 @@ def retire_index(workspace: Workspace, manifest: IndexManifest) -> None:
             placed.server.retire(placed.place)
 
 
+def lies_outside(workspace: Workspace, manifest: IndexManifest) -> bool:
+    """Whether the index is on a server that this process knows. Asks nobody."""
+    server = _servers(workspace).get(manifest.backend)
+    return server is not None and server.is_outside(manifest.build_params)
+
+
 def retire_gallery(workspace: Workspace, gallery: str) -> None:
     """Removes the names and indexes of a gallery that is about to be deleted; a failure is logged."""
     try:

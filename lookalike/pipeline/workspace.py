@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from lookalike.catalog.api_keys import ApiKeys
 from lookalike.catalog.embedding_sets import EmbeddingSets
 from lookalike.catalog.galleries import Galleries
 from lookalike.catalog.indexes import Indexes
@@ -37,6 +38,7 @@ class Workspace:
     pointers: LivePointers
     artifacts: LocalArtifacts
     models: Models
+    api_keys: ApiKeys
     ledger: Ledger
     serving: Serving
     backend: Callable[[str], Backend]

@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -28,7 +29,8 @@ class LocalStore:
     """An :class:`~lookalike.storage.port.ObjectStore` in the folder ``root``, which is made when missing.
 
     The ETag of an object up to 1 MiB (pointers and manifests, the ones that are written conditionally) is the
-    SHA-256 of its bytes; that of a larger one is made of inode, size and mtime, so that it costs nothing.
+    SHA-256 of its bytes; that of a larger one is made of inode, size and mtime, so that it costs nothing. Listings
+    have ETags of the latter kind only and open no file: they compare with each other.
     """
 
     _HASHED_BYTES = 1 << 20
@@ -102,11 +104,11 @@ class LocalStore:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         folder = prefix.rpartition("/")[0]
-        start = self._root / folder if folder else self._root
-        for path in _files_in_key_order(start):
-            key = path.relative_to(self._root).as_posix()
-            if key.startswith(prefix) and (info := self.head(key)) is not None:
-                yield info
+        if ".." in folder.split("/"):
+            return  # no key is there
+        for key, status in _files_in_key_order(self._root, folder, prefix):
+            modified_at = datetime.fromtimestamp(status.st_mtime, UTC)
+            yield ObjectInfo(key, status.st_size, _stamp(status), modified_at)
 
     def delete(self, key: str) -> None:
         path = self._path(key)
@@ -142,19 +144,35 @@ class LocalStore:
     def _etag(self, status: os.stat_result, data: bytes | None) -> str:
         if data is not None and len(data) <= self._HASHED_BYTES:
             return hashlib.sha256(data).hexdigest()
-        return f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"
+        return _stamp(status)
 
 
-def _files_in_key_order(folder: Path) -> Iterator[Path]:
-    """Files below ``folder`` in the order of their ``/``-separated paths, without hidden folders."""
+def _stamp(status: os.stat_result) -> str:
+    """Another for each write, which makes a file of its own; the same for each look at one."""
+    return f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"
+
+
+def _files_in_key_order(root: Path, folder: str, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Keys below ``folder`` that start with ``prefix``, in their order, without hidden folders.
+
+    The object ``prefix`` itself comes before any folder is read: to look for one object costs what one costs.
+    """
+    exact = prefix.rpartition("/")[2]
+    if exact and not exact.startswith("."):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            status = (root / prefix).stat()
+            if stat.S_ISREG(status.st_mode):
+                yield prefix, status
     try:
-        entries = list(os.scandir(folder))
+        entries = list(os.scandir(root / folder))
     except (FileNotFoundError, NotADirectoryError):
         return
-    named = [(entry.name + "/" if entry.is_dir() else entry.name, entry) for entry in entries]
-    for _, entry in sorted(named, key=lambda pair: pair[0]):
-        if entry.is_dir():
-            if not entry.name.startswith("."):
-                yield from _files_in_key_order(Path(entry.path))
-        else:
-            yield Path(entry.path)
+    start = f"{folder}/" if folder else ""
+    named = [(f"{start}{entry.name}/" if entry.is_dir() else f"{start}{entry.name}", entry) for entry in entries]
+    for key, entry in sorted(named, key=lambda pair: pair[0]):
+        if key.endswith("/"):
+            if not entry.name.startswith(".") and key.startswith(prefix):
+                yield from _files_in_key_order(root, key[:-1], key)
+        elif key.startswith(prefix) and key != prefix:
+            with contextlib.suppress(FileNotFoundError):  # deleted since
+                yield key, entry.stat()

@@ -155,6 +155,20 @@ class S3Bucket:
         except ObjectNotFound:
             return
 
+    def exists(self) -> bool:
+        """Whether the server has the bucket, as far as we may know."""
+        with self._asking(""):
+            return bool(self._client.bucket_exists(self.name))
+
+    def make(self) -> None:
+        """Makes the bucket; nothing happens where it is ours already. Raises as every method where we may not."""
+        with self._asking(""):
+            try:
+                self._client.make_bucket(self.name, self.server.region)
+            except S3Error as failure:
+                if failure.code != "BucketAlreadyOwnedByYou":
+                    raise
+
     def close(self) -> None:
         """Closes the connections; the next request opens others."""
         opened, self._opened = self._opened, None

@@ -24,7 +24,7 @@ REQUEST_ID_HEADER = "X-Request-ID"
 UNMATCHED = "unmatched"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.\-]{1,64}")  # what else a client sends would be text of its own in the log
 _METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"})
-_ASKED_ALWAYS = frozenset({"/healthz", "/readyz", "/metrics"})
+_ASKED_ALWAYS = frozenset({"/healthz", "/readyz", "/ping", "/metrics"})
 
 _log = logging.getLogger("lookalike.requests")
 
@@ -80,7 +80,8 @@ class ObserveRequests:
                     begin(500)  # what answers it is outside of this
                 span.rename(f"{method} {route()}")
                 span.note({"http.request.method": method, "http.route": route(), "http.response.status_code": status})
-                _line(method, route(), status, time.perf_counter() - started)
+                with bound(key_id=scope["state"].get("key_id")):  # whoever answered has said whose it is
+                    _line(method, route(), status, time.perf_counter() - started)
 
 
 def _request_id(said: str | None) -> str:

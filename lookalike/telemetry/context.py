@@ -19,12 +19,13 @@ def bound(
     job_id: str | None = None,
     part_id: str | None = None,
     gallery: str | None = None,
+    key_id: str | None = None,
 ) -> Iterator[None]:
     """Everything within belongs to these, and to what was bound around it; None leaves one as it is.
 
     It follows into coroutines and their threads; into other threads where :func:`carried` takes it.
     """
-    given = {"request_id": request_id, "job_id": job_id, "part_id": part_id, "gallery": gallery}
+    given = {"request_id": request_id, "job_id": job_id, "part_id": part_id, "gallery": gallery, "key_id": key_id}
     token = _BOUND.set({**_BOUND.get(), **{name: value for name, value in given.items() if value is not None}})
     try:
         yield

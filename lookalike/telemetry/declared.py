@@ -53,6 +53,15 @@ HTTP_SECONDS = Metric(
 )
 HTTP = (HTTP_REQUESTS, HTTP_SECONDS)
 
+# Of the gateway, where keys are on.
+REFUSED = Metric(
+    "lookalike_refused_requests",
+    Kind.COUNTER,
+    "Requests that were refused for want of a key, a scope or room in a rate limit, by the code of the error.",
+    ("code",),
+)
+ACCESS = (REFUSED,)
+
 # Stages as in took_ms of an answer: prepare, embed, search, records and total.
 SEARCH_SECONDS = Metric(
     "lookalike_search_stage_seconds",
@@ -150,5 +159,24 @@ CACHE_EVICTIONS = Metric(
 )
 CACHE = (CACHE_BYTES, CACHE_EVICTIONS)
 
+# Of the process that supervises TorchServe, beside TorchServe's own.
+TORCHSERVE_MODELS = Metric(
+    "lookalike_torchserve_models",
+    Kind.GAUGE,
+    "Registered models, by state: ready (all workers answer), starting (some do not yet), idle (nobody asks for it).",
+    ("state",),
+)
+TORCHSERVE_ACTIONS = Metric(
+    "lookalike_torchserve_actions",
+    Kind.COUNTER,
+    "What made TorchServe's models equal to the registered ones: register, scale, unregister; by outcome (ok or the "
+    "code of the error).",
+    ("action", "outcome"),
+)
+TORCHSERVE_STARTS = Metric(
+    "lookalike_torchserve_starts", Kind.COUNTER, "How often TorchServe was started by this process."
+)
+TORCHSERVE = (TORCHSERVE_MODELS, TORCHSERVE_ACTIONS, TORCHSERVE_STARTS)
+
 PROCESS_WIDE = (*PATH, *STORE, *QUEUE, *CACHE)
-ALL = (*HTTP, *SEARCH, *STATE, *PROCESS_WIDE)
+ALL = (*HTTP, *ACCESS, *SEARCH, *STATE, *TORCHSERVE, *PROCESS_WIDE)

@@ -1,4 +1,4 @@
-"""What must not be read in a log: secrets of the settings, passwords in URLs, and the queries of URLs.
+"""What must not be read in a log: secrets of the settings, API keys, passwords in URLs, and the queries of URLs.
 
 The query of a presigned URL is a key to what it names, and that of any other may be one.
 """
@@ -10,6 +10,7 @@ from pydantic import BaseModel, SecretStr
 
 MASK = "***"
 _PASSWORD = re.compile(r"(?<=://)[^/@\s]*@")
+_API_KEY = re.compile(r"\b(l[ks]_[0-9a-f]{12}_)[0-9a-f]{64}")
 _QUERY = re.compile(r"(\b[a-z][a-z0-9+.\-]*://[^\s?#\"'<>]+)\?[^\s\"'<>]*", re.IGNORECASE)
 
 
@@ -24,6 +25,7 @@ class Redactor:
         """``text`` with :data:`MASK` in place of what is secret."""
         for secret in self._secrets:
             text = text.replace(secret, MASK)
+        text = _API_KEY.sub(rf"\1{MASK}", text)
         return _QUERY.sub(rf"\1?{MASK}", _PASSWORD.sub(f"{MASK}@", text))
 
 

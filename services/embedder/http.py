@@ -10,23 +10,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.concurrency import run_in_threadpool
 
 from lookalike.embedding.port import Embedder
-from lookalike.embedding.remote import SHAPE_HEADER, RemoteModel
-from lookalike.errors import ErrorKind, InvalidRequest, LookalikeError, ModelNotFound, PreconditionFailed
+from lookalike.embedding.remote_protocol import SHAPE_HEADER, RemoteModel, max_images
+from lookalike.errors import InvalidRequest, LookalikeError, ModelNotFound, PreconditionFailed
 from lookalike.telemetry import declared
 from lookalike.telemetry.asgi import ObserveRequests
 from lookalike.telemetry.metrics import Recorder, exposed
 from lookalike.telemetry.stages import timed
-
-_STATUS = {
-    ErrorKind.INVALID: 422,
-    ErrorKind.NOT_FOUND: 404,
-    ErrorKind.CONFLICT: 412,
-    ErrorKind.TOO_LARGE: 413,
-    ErrorKind.UNSUPPORTED: 415,
-    ErrorKind.UNAVAILABLE: 503,
-    ErrorKind.INTERNAL: 500,
-}
-_MAX_REQUEST_BYTES = 64 << 20
+from services.embedder.pixels import shape_of
+from services.embedder.problems import PROBLEM_TYPE, STATUS, problem
 
 
 def create_app(embedders: Iterable[Embedder]) -> FastAPI:
@@ -87,25 +78,20 @@ def _matching(served: Sequence[Embedder], name: str, tag: str | None) -> Embedde
 
 
 def _describe(embedder: Embedder) -> RemoteModel:
-    image_bytes = 3 * embedder.manifest.input_size**2
     return RemoteModel(
         manifest=embedder.manifest,
         batch_size=embedder.batch_size,
-        max_images=max(_MAX_REQUEST_BYTES // image_bytes, 1),
+        max_images=max_images(embedder.manifest),
         runtime=embedder.runtime,
     )
 
 
 def _checked_shape(request: Request, embedder: Embedder) -> tuple[int, int, int, int]:
-    text = request.headers.get(SHAPE_HEADER, "")
-    sides = [int(side) if side.isascii() and side.isdigit() and len(side) < 10 else -1 for side in text.split(",")]
-    size = embedder.manifest.input_size
-    if len(sides) != 4 or sides[0] < 0 or sides[1:] != [size, size, 3]:
-        raise InvalidRequest(f"{SHAPE_HEADER} must be N,{size},{size},3, not {text!r:.100}", shape=text[:100])
-    maximum = _describe(embedder).max_images
-    if sides[0] > maximum:
-        raise InvalidRequest(f"a request holds at most {maximum} images, not {sides[0]}", maximum=maximum)
-    return sides[0], size, size, 3
+    shape = shape_of(request.headers.get(SHAPE_HEADER, ""), embedder.manifest.input_size)
+    maximum = max_images(embedder.manifest)
+    if shape[0] > maximum:
+        raise InvalidRequest(f"a request holds at most {maximum} images, not {shape[0]}", maximum=maximum)
+    return shape
 
 
 async def _body(request: Request, size_bytes: int) -> bytes:
@@ -125,9 +111,4 @@ async def _body(request: Request, size_bytes: int) -> bytes:
 async def _problem(request: Request, error: Exception) -> Response:
     if not isinstance(error, LookalikeError):
         raise error
-    status = _STATUS[error.kind]
-    return JSONResponse(
-        {"title": error.message, "status": status, "code": error.code, **error.details},
-        status_code=status,
-        media_type="application/problem+json",
-    )
+    return JSONResponse(problem(error), status_code=STATUS[error.kind], media_type=PROBLEM_TYPE)

@@ -15,11 +15,11 @@ def run(settings: Settings) -> None:
 
     Where no remote embedder is set up, torch is needed here: raises MissingExtra without it.
     """
-    with worker_process(settings, "embedder-worker") as workspace:
+    with worker_process(settings, "embedder-worker") as (workspace, receiving):
         if settings.embedder.url is None:
             # Now, which takes seconds, and not while the first unit and its lease wait for it.
             importlib.import_module("lookalike.embedding.torch_local")
-        work(settings, workspace, [Queue.EMBED], threads=1)
+        work(settings, workspace, [Queue.EMBED], threads=1, receiving=receiving)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from lookalike.pipeline.waiting import reach_store, watching
 from lookalike.settings import Settings, load
 from lookalike.telemetry.process import observed
 from services.gateway.app import create_app
+from services.gateway.doors import make_access, web_rules
 from services.gateway.server import listen, serve
 
 __all__ = ["listen", "run"]
@@ -28,6 +29,8 @@ def run(settings: Settings, listening: socket, ready: Callable[[str], None]) -> 
             if depths is not None:
                 asked["the queue"] = depths
             ends.enter_context(watching(asked))
+            listens_on = listening.getsockname()[0]
+            access = make_access(settings, workspace, listens_on)
             app = create_app(
                 workspace,
                 wire_jobs(settings, workspace),
@@ -37,8 +40,10 @@ def run(settings: Settings, listening: socket, ready: Callable[[str], None]) -> 
                 open_at_start=True,
                 queue_depths=depths,
                 server_checks=checks,
+                access=access,
+                web=web_rules(settings, listens_on, keys_on=access is not None),
             )
-            serve(app, listening, ready)
+            serve(app, listening, ready, slow_s=options.slow_client_s, finish_s=options.finish_s)
         finally:
             workspace.close()
 

@@ -54,6 +54,8 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
         )
         rows += _row(status, kinds, answer.get("description", ""))
     said = escape(operation.get("description", operation.get("summary", "")))
+    if "x-scope" in operation:
+        rows = _row("key", f"for {operation['x-scope']}, where keys are on", "") + rows
     return (
         f"<details><summary><code><b>{method.upper()}</b> {escape(path)}</code> {escape(operation.get('summary', ''))}"
         f"</summary><p>{said}</p><table>{rows}</table></details>"

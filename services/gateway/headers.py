@@ -1,15 +1,15 @@
 """What browsers are told, and which of their requests are refused.
 
-The gateway has no logins: whoever reaches it may use it. A page of another site that a user of it visits must not
-reach it through the user's browser, so no other origin may read answers (there are no CORS headers) nor change
-anything (a browser says where a request comes from, and requests that change something from elsewhere are refused).
+A page of another site that a user of the gateway visits must not reach it through the user's browser. So no other
+origin may read answers nor change anything: a browser says where a request comes from, and requests that change
+something from elsewhere are refused. ``access.cors_origins`` names exceptions.
 """
-
-from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.gateway.access import ANSWER_HEADERS
+from services.gateway.cross_origin import CrossOrigin, is_from_elsewhere
+from services.gateway.host_names import HostNames
 from services.gateway.problem import problem
 
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
@@ -22,46 +22,64 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
     "Content-Security-Policy": API_POLICY,
 }
-_RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
+_TLS_HEADERS = {"Strict-Transport-Security": "max-age=31536000"}  # a year; not for names below this one, of others
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class BrowserRules:
-    """Adds the headers, where an endpoint did not set its own, and refuses changes from other origins."""
+    """Adds the headers, where an endpoint did not set its own, and refuses changes from other origins.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        app: what answers.
+        cross_origin: which other origins may do what.
+        hosts: by which names it may be reached; None: by any.
+        tls: clients reach it by HTTPS, and are told never to do otherwise.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        cross_origin: CrossOrigin | None = None,
+        hosts: HostNames | None = None,
+        *,
+        tls: bool = False,
+    ) -> None:
         self._app = app
+        self._cross_origin = cross_origin or CrossOrigin()
+        self._hosts = hosts
+        headers = {**_HEADERS, **(_TLS_HEADERS if tls else {})}
+        self._raw_headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        said = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 own = {name.lower() for name, _ in message["headers"]}
-                message["headers"] = [*message["headers"], *(pair for pair in _RAW_HEADERS if pair[0] not in own)]
+                message["headers"] = [
+                    *message["headers"],
+                    *(pair for pair in self._raw_headers if pair[0] not in own),
+                    *self._cross_origin.answer_headers(said),
+                    *scope.get("state", {}).get(ANSWER_HEADERS, ()),
+                ]
             await send(message)
 
-        said = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        if scope["method"] not in _READING and _is_from_elsewhere(said):
-            refusal = problem(403, "cross_origin", "a page of another origin may not change anything here")
-            await refusal(scope, receive, with_headers)
-        else:
-            await self._app(scope, receive, with_headers)
+        await self._answering(scope, said)(scope, receive, with_headers)
 
-
-def _is_from_elsewhere(headers: Mapping[str, str]) -> bool:
-    """By ``Sec-Fetch-Site``, else by ``Origin``; programs that are no browsers send neither."""
-    site = headers.get("sec-fetch-site")
-    if site is not None:
-        return site not in ("same-origin", "none")
-    origin = headers.get("origin")
-    if origin is None:
-        return False
-    try:
-        return urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
-    except ValueError:
-        return True
+    def _answering(self, scope: Scope, said: dict[str, str]) -> ASGIApp:
+        if self._hosts is not None and not self._hosts.allow(said.get("host", "")):
+            detail = "not a name of this gateway; LOOKALIKE_GATEWAY__HOSTS lists those by which it is reached"
+            return problem(421, "unknown_host", detail)
+        preflight = self._cross_origin.preflight(scope["method"], said)
+        if preflight is not None:
+            return preflight
+        if scope["method"] not in _READING and is_from_elsewhere(said) and not self._cross_origin.allows(said):
+            return problem(403, "cross_origin", "a page of another origin may not change anything here")
+        return self._app

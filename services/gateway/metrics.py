@@ -23,7 +23,7 @@ class Metrics:
     """
 
     def __init__(self, workspace: Workspace, jobs: Jobs, queue_depths: Callable[[], Mapping[str, int]] = dict) -> None:
-        self.recorder = Recorder((*declared.HTTP, *declared.SEARCH))
+        self.recorder = Recorder((*declared.HTTP, *declared.ACCESS, *declared.SEARCH))
         self.registry = exposed(self.recorder)
         self.registry.register(_State(workspace, jobs, queue_depths))
 

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
-from lookalike.errors import ErrorKind, LookalikeError
+from lookalike.errors import ErrorKind, KeyMissing, LookalikeError, RateLimited
 from lookalike.telemetry.asgi import REQUEST_ID_HEADER
 from lookalike.telemetry.context import bound
 
@@ -21,6 +21,9 @@ STATUS = {
     ErrorKind.CONFLICT: 409,
     ErrorKind.TOO_LARGE: 413,
     ErrorKind.UNSUPPORTED: 415,
+    ErrorKind.UNAUTHENTICATED: 401,
+    ErrorKind.FORBIDDEN: 403,
+    ErrorKind.LIMITED: 429,
     ErrorKind.UNAVAILABLE: 503,
     ErrorKind.INTERNAL: 500,
 }
@@ -84,7 +87,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(LookalikeError)
     async def _expected(request: Request, error: LookalikeError) -> ProblemResponse:
-        return problem(STATUS[error.kind], error.code, error.message, **error.details)
+        made = problem(STATUS[error.kind], error.code, error.message, **error.details)
+        made.headers.update(_headers(error))
+        return made
 
     @app.exception_handler(RequestValidationError)
     async def _malformed(request: Request, error: RequestValidationError) -> ProblemResponse:
@@ -111,6 +116,17 @@ def install(app: FastAPI) -> None:
         made = problem(500, "internal", "an error of ours; the server's log has it", request_id=request_id)
         made.headers[REQUEST_ID_HEADER] = request_id
         return made
+
+
+def _headers(error: LookalikeError) -> dict[str, str]:
+    """What HTTP says of some errors beside the document."""
+    if isinstance(error, RateLimited):
+        return {"Retry-After": str(error.details["retry_after_s"])}
+    if error.kind is ErrorKind.UNAUTHENTICATED:
+        # RFC 6750, section 3: no error code where nothing was shown.
+        shown = "" if isinstance(error, KeyMissing) else ', error="invalid_token"'
+        return {"WWW-Authenticate": f'Bearer realm="lookalike"{shown}'}
+    return {}
 
 
 def _text(text: str) -> str:

@@ -169,8 +169,9 @@ class Readier:
     def look(self) -> Readiness:
         """What is ready now; takes about a second where a server hangs."""
         found = self._dependencies.look()
-        galleries, problems = self._galleries, dict(self._opener.problems)
-        if galleries is None and not (galleries := self._workspace.serving.names()):
+        listed, problems = self._galleries, dict(self._opener.problems)
+        galleries = self._workspace.serving.names() if listed is None else listed
+        if listed is None and not galleries:
             status: Literal["ready", "degraded", "unavailable"] = "unavailable"
         else:
             status = "degraded" if problems or set(found.values()) != {OK} else "ready"

@@ -8,10 +8,15 @@ from pydantic.json_schema import models_json_schema
 
 from lookalike.pipeline.job_kinds import PARAMS
 from lookalike.types.search import SearchRequest
+from services.gateway.access_rules import RULES
 from services.gateway.problem import Problem
 from services.gateway.routes.search import CompareRequest
 
 _TEMPLATE = "#/components/schemas/{model}"
+_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "an API key, where keys are on"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "the same in another header"},
+}
 
 
 def install(app: FastAPI) -> None:
@@ -25,7 +30,19 @@ def install(app: FastAPI) -> None:
             schemas = made["components"]["schemas"]
             for name, schema in definitions["$defs"].items():
                 schemas.setdefault(name, schema)
+            _secure(made)
             app.openapi_schema = made
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign] # as FastAPI's documentation has it
+
+
+def _secure(document: dict[str, Any]) -> None:
+    """Says at each operation whether it needs a key, and in ``x-scope`` what the key must be for."""
+    document["components"]["securitySchemes"] = _SCHEMES
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            rule = RULES[method.upper(), path]
+            operation["security"] = [] if rule.scope is None else [{name: []} for name in _SCHEMES]
+            if rule.scope is not None:
+                operation["x-scope"] = rule.scope.value

@@ -12,8 +12,10 @@ from lookalike.jobs.rates import JobRates
 from lookalike.pipeline.job_retry import retry_job
 from lookalike.pipeline.job_run import job_request
 from lookalike.pipeline.workspace import Workspace
+from services.gateway.access import Access
 from services.gateway.metrics import Metrics
 from services.gateway.readiness import Opener, Readier
+from services.gateway.streams import Streams
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Gateway:
     readier: Readier
     source_folders: Sequence[Path] = ()
     rates: JobRates = field(default_factory=JobRates)
+    streams: Streams = field(default_factory=Streams)
+    access: Access | None = None  # None: keys are off, and whoever reaches it may use it
 
     def submit(self, kind: str, gallery: str, params: dict[str, object]) -> Job:
         """Checks and queues a job. Raises as :func:`lookalike.pipeline.job_run.job_request`."""

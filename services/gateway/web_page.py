@@ -6,9 +6,10 @@ from importlib.resources import files
 from fastapi import APIRouter, Request, Response
 
 from lookalike.errors import ObjectNotFound
+from services.gateway.guarded_route import GuardedRoute
 from services.gateway.headers import PAGE_POLICY
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=GuardedRoute)
 _TYPES = {"app.js": "text/javascript; charset=utf-8", "style.css": "text/css; charset=utf-8"}
 _FOLDER = files("services.gateway").joinpath("web")
 _FILES = {name: _FOLDER.joinpath(name).read_bytes() for name in _TYPES}

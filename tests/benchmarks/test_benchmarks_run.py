@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SHARED_PARTS = {"machine", "queue_cluster", "synthetic_gallery"}
 # What writes its JSON where it is told has {out} among its options.
 TOY = {
+    "access": "--num 300 --dim 16 --queries 5 --rounds 1 --output {out}",
     "build_indexes": "--num 300 --dim 16 --repeats 1 --only exact faiss-Flat --output {out}",
     "embed_folder": "--num-images 6 --num-plain 2 --repeats 1 --out {out}",
     "embed_memory": "--num 2000 --dim 16 --out {out}",

@@ -1,4 +1,4 @@
-"""The embedder port: the same suite on a model in this process and on the same model over HTTP."""
+"""The embedder port: the same suite on a model in this process, and over HTTP on our server and on TorchServe."""
 
 import threading
 from collections.abc import Iterator
@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import uvicorn
 from numpy.typing import NDArray
+from torchserve_server import TOKEN, TorchServeServer
 
 from lookalike.embedding.archive import write_archive
 from lookalike.embedding.baselines import build_baseline
 from lookalike.embedding.port import Embedder
 from lookalike.embedding.remote import RemoteEmbedder
 from lookalike.embedding.torch_local import TorchEmbedder
+from lookalike.embedding.torchserve import TorchServeEmbedder
 from lookalike.errors import InvalidRequest, ModelNotFound
 from services.embedder.http import create_app
 
@@ -64,7 +66,14 @@ def remote(url: str) -> Iterator[RemoteEmbedder]:
     embedder.close()
 
 
-@pytest.fixture(params=["local", "remote"])
+@pytest.fixture(scope="module")
+def torchserve(torchserve_server: TorchServeServer, local: TorchEmbedder) -> Iterator[TorchServeEmbedder]:
+    embedder = TorchServeEmbedder(torchserve_server.url, local.manifest, token=TOKEN, batch_size=8)
+    yield embedder
+    embedder.close()
+
+
+@pytest.fixture(params=["local", "remote", "torchserve"])
 def embedder(request: pytest.FixtureRequest) -> Embedder:
     found: Embedder = request.getfixturevalue(request.param)
     return found
@@ -145,10 +154,10 @@ def test_threads_may_share_one(embedder: Embedder) -> None:
     assert all(np.array_equal(*pair) for pair in zip(answers, expected, strict=True))
 
 
-def test_both_give_the_same_embeddings(local: TorchEmbedder, remote: RemoteEmbedder) -> None:
+def test_all_give_the_same_embeddings(local: TorchEmbedder, embedder: Embedder) -> None:
     images = photographs(10)
-    assert (local.embed(images) * remote.embed(images)).sum(axis=1).min() >= 0.9999
-    assert local.manifest == remote.manifest
+    assert (local.embed(images) * embedder.embed(images)).sum(axis=1).min() >= 0.9999
+    assert local.manifest == embedder.manifest
 
 
 def test_a_model_that_is_not_served_is_not_found(url: str) -> None:

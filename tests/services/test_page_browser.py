@@ -1,6 +1,5 @@
 """The search page in a real browser: what a person can do with it, and that it reaches nowhere else."""
 
-import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -10,22 +9,14 @@ import pytest
 import uvicorn
 from gateway_calls import png
 from gateway_store import BACKENDS, at, settings_of
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, expect, sync_playwright
+from page_browser import CHROMIUM, SKIP, Watched, chromium, load_all_pictures, searched
+from playwright.sync_api import Browser, Page, expect
 
 from lookalike.bootstrap import wire_jobs
 from services.gateway.app import create_app
 from services.gateway.server import listen, url_of
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="the search page in a browser: runs where chromium is")
-STATUS = re.compile(r"^\d+ hits? from \S+ through (\w+) in [\d.]+ ms$")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=SKIP)
 
 
 @pytest.fixture(scope="module")
@@ -47,33 +38,8 @@ def address(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Iterato
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+    with chromium() as made:
         yield made
-        made.close()
-
-
-class Watched:
-    """What a page said and asked for beside what was wanted of it."""
-
-    def __init__(self, page: Page, address: str) -> None:
-        self.complaints: list[str] = []
-        self.elsewhere: list[str] = []
-        self._address = address
-        page.on("console", self._console)
-        page.on("pageerror", self._error)
-        page.on("request", self._request)
-
-    def _console(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            self.complaints.append(message.text)
-
-    def _error(self, error: Error) -> None:
-        self.complaints.append(str(error))
-
-    def _request(self, request: Request) -> None:
-        if not request.url.startswith((f"{self._address}/", "blob:", "data:")):
-            self.elsewhere.append(request.url)
 
 
 @pytest.fixture
@@ -92,25 +58,6 @@ def watched(browser: Browser, address: str) -> Iterator[tuple[Page, Watched]]:
 def page(watched: tuple[Page, Watched]) -> Iterator[Page]:
     yield watched[0]
     assert watched[1].complaints == []
-
-
-def searched(page: Page) -> str:
-    """Waits for an answer and says which backend gave it."""
-    expect(page.locator("#status")).to_have_text(STATUS)
-    found = STATUS.match(page.locator("#status").inner_text())
-    assert found is not None
-    return found[1]
-
-
-def load_all_pictures(page: Page) -> None:
-    """Also those below the fold; one that is none fails here."""
-    page.evaluate(
-        """async () => {
-            const pictures = [...document.querySelectorAll("#hits img")];
-            for (const picture of pictures) picture.loading = "eager";
-            await Promise.all(pictures.map((picture) => picture.decode()));
-        }"""
-    )
 
 
 def test_it_begins_with_a_random_image_and_shows_what_answered(page: Page) -> None:

@@ -35,8 +35,17 @@ for module in {modules!r}:
             [
                 "lookalike.cli.app",
                 "services.embedder.worker",
-                "services.embedder.__main__",
                 "lookalike.embedding.remote",
+                "lookalike.storage.s3",
+            ],
+        ),
+        (
+            "embedder-torch",
+            [
+                "lookalike.cli.app",
+                "services.embedder.worker",
+                "services.embedder.__main__",
+                "lookalike.embedding.torch_local",
                 "lookalike.storage.s3",
             ],
         ),
@@ -46,13 +55,15 @@ for module in {modules!r}:
 def test_a_service_starts_with_what_its_extra_installs(extra: str, modules: list[str]) -> None:
     installed = _closure([*_PYPROJECT["project"]["dependencies"], f"lookalike[{extra}]"])
     assert {"celery", "redis", "minio", "prometheus-client", "opentelemetry-sdk"} <= installed
+    assert ("torch" in installed) == extra.endswith("-torch")
     absent = {
         module
         for module, distributions in packages_distributions().items()
         if not {_normal(name) for name in distributions} & {*installed, "lookalike"}
     }
     assert "pytest" in absent
-    program = _PROGRAM.format(absent=absent, modules=modules)
+    # What Celery imports only when it connects.
+    program = _PROGRAM.format(absent=absent, modules=[*modules, "kombu.transport.redis"])
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=180)
     assert ended.returncode == 0, ended.stderr
 

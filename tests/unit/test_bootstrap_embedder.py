@@ -5,16 +5,21 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from torchserve_server import TOKEN, TorchServeServer
 
 from lookalike.bootstrap import wire
 from lookalike.embedding.archive import write_archive
 from lookalike.embedding.baselines import build_baseline
+from lookalike.embedding.remote_http import EmbedderConnection
 from lookalike.errors import DependencyUnavailable, InvalidRequest
 from lookalike.pipeline.change import NewImage, add_images
 from lookalike.pipeline.index_gallery import embed_gallery
@@ -91,6 +96,7 @@ def url(folder: Path) -> Iterator[str]:
 def test_every_setting_has_a_test_of_its_effect() -> None:
     # default_model: tests/unit/cli/test_cli_indexing.py
     tested = {"default_model", "url", "precision", "batch_size", "threads", "decode_threads"}
+    tested |= {"protocol", "token", "in_flight", "patience_s"}
     assert set(EmbedderSettings.model_fields) == tested, "test what the new setting does, then name it here"
 
 
@@ -222,3 +228,59 @@ def test_a_service_that_is_not_there_is_said(folder: Path, opened: Callable[...,
     with pytest.raises(DependencyUnavailable, match="does not answer") as raised:
         opened(folder, url="http://user:secret@127.0.0.1:1").embedder(MODEL)
     assert "secret" not in str(raised.value)
+
+
+def test_protocol_and_token_lead_to_torchserve(
+    tmp_path: Path, torchserve_server: TorchServeServer, opened: Callable[..., Workspace]
+) -> None:
+    import_model(opened(tmp_path), "baseline:color_edges")
+    there = {"url": torchserve_server.url, "protocol": "torchserve"}
+    images = np.random.default_rng(0).integers(0, 256, (9, 128, 128, 3), np.uint8)
+    remote = opened(tmp_path, token=TOKEN, batch_size=4, **there).embedder("color_edges")
+    assert remote.embed(images) == pytest.approx(opened(tmp_path).embedder("color_edges").embed(images), abs=1e-5)
+    assert str(remote.manifest.ref) == "color_edges@1"
+    assert remote.runtime.batch_size == 4
+    with pytest.raises(DependencyUnavailable, match="refuses the token"):
+        opened(tmp_path, token="another", **there).embedder("color_edges")  # noqa: S106
+    with pytest.raises(DependencyUnavailable):
+        opened(tmp_path, url=torchserve_server.url).embedder("color_edges")
+
+
+def test_patience_is_how_long_a_model_is_waited_for(
+    tmp_path: Path, torchserve_server: TorchServeServer, opened: Callable[..., Workspace]
+) -> None:
+    import_model(opened(tmp_path), "baseline:color_edges", resize_policy=ResizePolicy.SQUASH, name="nowhere")
+    there = {"url": torchserve_server.url, "protocol": "torchserve", "token": TOKEN}
+    for patience_s in (0.0, 1.0):
+        started = time.monotonic()
+        with pytest.raises(DependencyUnavailable, match="does not serve nowhere@1"):
+            opened(tmp_path, patience_s=patience_s, **there).embedder("nowhere")
+        # The last pause that would be too long is not begun.
+        assert time.monotonic() - started >= patience_s / 3
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_so_many_requests_are_in_flight(
+    tmp_path: Path, torchserve_server: TorchServeServer, opened: Callable[..., Workspace], number: int
+) -> None:
+    import_model(opened(tmp_path), "baseline:color_edges")
+    there = {"url": torchserve_server.url, "protocol": "torchserve", "token": TOKEN, "batch_size": 1}
+    embedder = opened(tmp_path, in_flight=number, **there).embedder("color_edges")
+    request = EmbedderConnection.request
+    present, most, lock = 0, 0, threading.Lock()
+
+    def counted(self: EmbedderConnection, *said: Any, **more: Any) -> httpx.Response:
+        nonlocal present, most
+        with lock:
+            present += 1
+            most = max(most, present)
+        try:
+            return request(self, *said, **more)
+        finally:
+            with lock:
+                present -= 1
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EmbedderConnection, "request", counted)
+        embedder.embed(np.zeros((40, 128, 128, 3), np.uint8))
+    assert most == number

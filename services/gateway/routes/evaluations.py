@@ -7,10 +7,10 @@ from pydantic import BaseModel
 from lookalike.evaluation.html import evaluation_html
 from lookalike.pipeline.evaluate import EvaluationDocument, find_evaluation, list_evaluations
 from lookalike.pipeline.job_kinds import EvaluateParams, JobKind, dump_params
-from services.gateway.json_body import StrictRoute
+from services.gateway.guarded_route import GuardedRoute
 from services.gateway.state import App, At
 
-router = APIRouter(prefix="/v1", tags=["evaluations"], route_class=StrictRoute)
+router = APIRouter(prefix="/v1", tags=["evaluations"], route_class=GuardedRoute)
 _REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; sandbox"
 
 

@@ -10,10 +10,11 @@ from lookalike.pipeline.gallery_state import GalleryState, gallery_state
 from lookalike.pipeline.job_kinds import ReembedParams
 from lookalike.pipeline.job_run import reembed_wanted
 from lookalike.types.images import MetadataValue
-from services.gateway.json_body import StrictRoute
+from services.gateway.access import Asker
+from services.gateway.guarded_route import GuardedRoute
 from services.gateway.state import At
 
-router = APIRouter(prefix="/v1/galleries", tags=["galleries"], route_class=StrictRoute)
+router = APIRouter(prefix="/v1/galleries", tags=["galleries"], route_class=GuardedRoute)
 
 
 class NewGallery(BaseModel):
@@ -60,8 +61,9 @@ def get_gallery(gallery: str, at: At) -> GalleryState:
 
 
 @router.post("/{gallery}/estimate")
-def estimate(gallery: str, wanted: Wanted, at: At) -> Estimate:
+def estimate(gallery: str, wanted: Wanted, at: At, asker: Asker) -> Estimate:
     """What a re-embedding would take: images to embed, time, and bytes of the store. Nothing is changed."""
+    asker.charge_here(wanted.sample_images)
     asked = ReembedParams(model=wanted.model, backends=wanted.backends, params=wanted.params)
     return estimate_reembedding(
         at, gallery, wanted.model, reembed_wanted(at, asked), sample_images=wanted.sample_images

@@ -7,10 +7,11 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
+from services.gateway.guarded_route import GuardedRoute
 from services.gateway.readiness import Readiness
 from services.gateway.state import App
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=GuardedRoute)
 
 
 class Alive(BaseModel):

@@ -12,11 +12,13 @@ from lookalike.pipeline.change import NewImage, add_images, delete_image, image_
 from lookalike.pipeline.job_kinds import JobKind
 from lookalike.types.filters import Filter, parse_filter
 from lookalike.types.images import MAX_KEY_CHARS, ImageRecord, Labels, MetadataValue
+from services.gateway.access import Asker
 from services.gateway.cursor import make_cursor, read_cursor
+from services.gateway.guarded_route import GuardedRoute
 from services.gateway.problem import ItemError, from_error
 from services.gateway.state import App, At
 
-router = APIRouter(prefix="/v1/galleries/{gallery}/images", tags=["images"])
+router = APIRouter(prefix="/v1/galleries/{gallery}/images", tags=["images"], route_class=GuardedRoute)
 # Asked for anew each time: an image may be replaced under its image_id, and then the ETag changes.
 _CACHING = {"Cache-Control": "private, no-cache"}
 _TYPES = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "gif": "image/gif", "bmp": "image/bmp"}
@@ -56,6 +58,7 @@ class Uploaded(BaseModel):
 def add(
     gallery: str,
     app: App,
+    asker: Asker,
     image: Annotated[list[UploadFile], File(description="one or many images")],
     details: Annotated[str, Form(description="JSON list: key, labels, metadata of each image")] = "[]",
 ) -> Uploaded:
@@ -63,6 +66,7 @@ def add(
 
     One that is no image has its own error and stops no other.
     """
+    asker.charge_here(len(image) - 1)
     app.workspace.galleries.get(gallery)
     said = _details(details, len(image))
     new = [

@@ -15,12 +15,14 @@ from lookalike.jobs.port import Job, Jobs, JobState
 from lookalike.jobs.rates import JobRates
 from lookalike.pipeline.job_kinds import JobKind
 from lookalike.pipeline.job_run import job_failures
+from services.gateway.access import Asker
+from services.gateway.access_rules import job_scope
 from services.gateway.cursor import make_cursor, read_cursor
+from services.gateway.guarded_route import GuardedRoute
 from services.gateway.job_answers import JobAnswer, JobSummaryAnswer, paced
-from services.gateway.json_body import StrictRoute
 from services.gateway.state import App
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=StrictRoute)
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=GuardedRoute)
 LOOK_EVERY_S = 0.25
 KEEP_ALIVE_S = 15.0
 _EVENT = {
@@ -62,8 +64,9 @@ class FailurePage(BaseModel):
 
 
 @router.post("", status_code=202)
-def start_job(new: NewJob, app: App, response: Response) -> JobAnswer:
+def start_job(new: NewJob, app: App, response: Response, asker: Asker) -> JobAnswer:
     """Queues a job. Jobs of one gallery run one after the other."""
+    asker.require(job_scope(new.kind, new.params))
     job = app.submit(new.kind, new.gallery, {**new.params})
     response.headers["Location"] = f"/v1/jobs/{job.job_id}"
     return paced(app.rates, job)
@@ -96,11 +99,13 @@ def get_job(job_id: str, app: App) -> JobAnswer:
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {"schema": _EVENT}}, "description": "The events."}},
 )
-async def job_events(job_id: str, app: App) -> StreamingResponse:
+async def job_events(job_id: str, app: App, asker: Asker) -> StreamingResponse:
     """Server-sent events: the job at once, at every change, and when it has ended; then the stream ends."""
+    app.streams.check(asker.caller.key_id)
     first = await anyio.to_thread.run_sync(app.jobs.get, job_id)
+    stream = app.streams.counted(asker.caller.key_id, job_stream(app.jobs, first, app.rates))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(job_stream(app.jobs, first, app.rates), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 
 async def job_stream(jobs: Jobs, job: Job, rates: JobRates) -> AsyncIterator[str]:
@@ -146,6 +151,8 @@ def cancel(job_id: str, app: App) -> JobAnswer:
 
 
 @router.post("/{job_id}/retry", status_code=202)
-def retry(job_id: str, app: App, how: Retry | None = None) -> JobAnswer:
+def retry(job_id: str, app: App, asker: Asker, how: Retry | None = None) -> JobAnswer:
     """Queues a failed or cancelled job again; what it had done is not done again."""
+    request = app.jobs.get(job_id).request
+    asker.require(job_scope(request.kind, request.params))
     return paced(app.rates, app.retry(job_id, retry_failed=how is not None and how.retry_failed))

@@ -4,9 +4,10 @@ from fastapi import APIRouter
 
 from lookalike.pipeline.backends import BackendDescription, describe_backends
 from lookalike.types.models import ModelManifest
+from services.gateway.guarded_route import GuardedRoute
 from services.gateway.state import At
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", route_class=GuardedRoute)
 
 
 @router.get("/models", tags=["models"])

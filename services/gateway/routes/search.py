@@ -11,13 +11,14 @@ from lookalike.pipeline.compare import compare
 from lookalike.pipeline.search import search
 from lookalike.pipeline.search_batch import Asked, search_many
 from lookalike.types.search import SearchRequest
+from services.gateway.access import Asker
 from services.gateway.answers import BatchOutcome, ComparisonAnswer, SearchAnswer, linked, linked_comparison
-from services.gateway.json_body import StrictRoute
+from services.gateway.guarded_route import GuardedRoute
 from services.gateway.problem import from_error
 from services.gateway.query_body import named, read_query, request_body
 from services.gateway.state import App
 
-router = APIRouter(prefix="/v1/galleries/{gallery}", tags=["search"], route_class=StrictRoute)
+router = APIRouter(prefix="/v1/galleries/{gallery}", tags=["search"], route_class=GuardedRoute)
 MAX_BATCH = 256
 MAX_PAIRS = 16
 
@@ -52,8 +53,9 @@ class Batch(BaseModel):
 
 
 @router.post("/search/batch")
-def search_batch(gallery: str, batch: Batch, app: App) -> list[BatchOutcome]:
+def search_batch(gallery: str, batch: Batch, app: App, asker: Asker) -> list[BatchOutcome]:
     """Up to 256 searches, an outcome each, in order. Those with the same options are one call of the index."""
+    asker.charge_here(len(batch.searches) - 1)
     parsed = [_parsed(said) for said in batch.searches]
     right = [Asked(one) for one in parsed if isinstance(one, SearchRequest)]
     answered = iter(search_many(app.workspace.serving.gallery(gallery), right, app.workspace.query))
@@ -98,7 +100,7 @@ class CompareRequest(SearchRequest):
     responses={200: {"model": ComparisonAnswer}},
     openapi_extra=request_body("CompareRequest"),
 )
-async def compare_pairs(gallery: str, request: Request, app: App) -> ComparisonAnswer:
+async def compare_pairs(gallery: str, request: Request, app: App, asker: Asker) -> ComparisonAnswer:
     """One query through several (model, backend) pairs: hits side by side, and how many they share."""
     wanted, image = await read_query(request, CompareRequest)
     plain = SearchRequest.model_construct(**{name: getattr(wanted, name) for name in SearchRequest.model_fields})
@@ -110,4 +112,6 @@ async def compare_pairs(gallery: str, request: Request, app: App) -> ComparisonA
             app.metrics.searched(response)
         return linked_comparison(gallery, comparison)
 
-    return await run_in_threadpool(answer)
+    answered = await run_in_threadpool(answer)
+    await asker.charge(len(answered.answers) - 1)  # without pairs nobody knew how many there would be
+    return answered

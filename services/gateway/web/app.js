@@ -12,8 +12,42 @@ let running = null; // the AbortController of the search under way
 async function ask(path, options) {
   const response = await fetch(path, options);
   const body = await response.json().catch(() => ({}));
+  if (response.status === 401) askForKey();
   if (!response.ok) throw new Error(body.detail || `the server answered ${response.status}`);
   return body;
+}
+
+// Where keys are on: the key is sent once, and a cookie takes its place that no script can read.
+function askForKey() {
+  $("sign-in").hidden = false;
+  $("search").hidden = $("asked").hidden = $("signed-in").hidden = true;
+  $("hits").replaceChildren();
+  $("key").focus();
+}
+
+function signedIn(session) {
+  if (session.keys && !session.key_id) return askForKey();
+  $("sign-in").hidden = true;
+  $("search").hidden = false;
+  $("signed-in").hidden = !session.keys;
+  $("who").textContent = session.name || "";
+}
+
+async function signIn() {
+  const body = JSON.stringify({ key: $("key").value });
+  try {
+    await ask("/v1/session", { method: "POST", headers: { "Content-Type": "application/json" }, body });
+    say("");
+    await start();
+  } catch (error) { fail(error); } finally { $("key").value = ""; }
+}
+
+async function signOut() {
+  try {
+    await fetch("/v1/session", { method: "DELETE" });
+    say("signed out");
+    askForKey();
+  } catch (error) { fail(error); }
 }
 
 function fail(error) {
@@ -168,6 +202,8 @@ function useFiles(files) {
 
 async function start() {
   try {
+    signedIn(await ask("/v1/session"));
+    if ($("search").hidden) return;
     galleries = await ask("/v1/galleries");
   } catch (error) { return fail(error); }
   if (!galleries.length) return say("There is no gallery yet: lookalike demo makes one.");
@@ -191,6 +227,8 @@ $("search").addEventListener("submit", (event) => {
   if (query) search(query); else random();
 });
 $("random").addEventListener("click", random);
+$("sign-in").addEventListener("submit", (event) => { event.preventDefault(); signIn(); });
+$("sign-out").addEventListener("click", signOut);
 $("image").addEventListener("change", () => { useFiles($("image").files); $("image").value = ""; });
 $("gallery").addEventListener("change", () => { chooseGallery(); random(); });
 $("model").addEventListener("change", () => { chooseModel(); if (query) search(query); });

@@ -1,10 +1,12 @@
-"""A model small enough to export in a second, and its archive."""
+"""A model small enough to export in a second, and its archive; a server that does as it is told."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from scripted_server import Script, scripted
 from torch import nn
 
 from lookalike.embedding.archive import write_archive
@@ -31,3 +33,9 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> SmallModel:
     )
     path = tmp_path_factory.mktemp("model") / "small.mar"
     return SmallModel(program, path, write_archive(path, program, manifest))
+
+
+@pytest.fixture
+def server() -> Iterator[Script]:
+    with scripted() as script:
+        yield script

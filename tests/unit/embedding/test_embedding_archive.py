@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.embedding.archive import digest_of, extract_program, read_manifest, read_program, write_archive
+from lookalike.embedding.archive import (
+    digest_of,
+    extract_program,
+    read_batching,
+    read_manifest,
+    read_program,
+    write_archive,
+)
+from lookalike.embedding.batching import Batching
 from lookalike.errors import DamagedArtifact, InvalidArchive
 
 MEMBERS = ["MAR-INF/MANIFEST.json", "handler.py", "lookalike.json", "program.pt2"]
@@ -150,3 +158,61 @@ def test_what_is_no_zip_is_refused(tmp_path, data):
 def test_a_missing_archive_is_refused(tmp_path):
     with pytest.raises(InvalidArchive, match=r"none\.mar"):
         read_program(tmp_path / "none.mar")
+
+
+def test_it_may_say_how_requests_are_merged(small_model, tmp_path):
+    archive = tmp_path / "batching.mar"
+    batching = Batching(requests=32, delay_ms=7)
+    manifest = write_archive(archive, small_model.program, small_model.manifest, batching)
+    assert manifest == small_model.manifest
+    assert read_program(archive) == read_program(small_model.archive)
+    assert read_batching(archive) == batching
+    assert read_batching(small_model.archive) is None
+    with zipfile.ZipFile(archive) as opened:
+        assert json.loads(opened.read("MAR-INF/MANIFEST.json"))["model"]["configFile"] == "model-config.yaml"
+        assert opened.read("model-config.yaml") == b"batchSize: 32\nmaxBatchDelay: 7\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"batchSize: 0\nmaxBatchDelay: 7\n",
+        b"batchSize: 32\nmaxBatchDelay: 5000\n",
+        b"batchSize: 32\nmaxBatchDelay: 7\nminWorkers: 50\n",
+        b"batchSize: !!python/object/apply:os.system ['true']\nmaxBatchDelay: 7\n",
+        b"\xff\xfe",
+    ],
+)
+def test_another_configuration_than_ours_is_refused(small_model, tmp_path, text):
+    whole = tmp_path / "whole.mar"
+    write_archive(whole, small_model.program, small_model.manifest, Batching(requests=1, delay_ms=1))
+    changed = rewritten(whole, tmp_path / "changed.mar", {"model-config.yaml": text})
+    for read in (read_manifest, read_program, read_batching):
+        with pytest.raises(InvalidArchive, match=r"model-config\.yaml"):
+            read(changed)
+
+
+def test_a_configuration_and_the_manifest_that_names_it_go_together(small_model, tmp_path):
+    whole = tmp_path / "whole.mar"
+    write_archive(whole, small_model.program, small_model.manifest, Batching(requests=1, delay_ms=1))
+    without = rewritten(whole, tmp_path / "without.mar", {"model-config.yaml": None})
+    config = {"model-config.yaml": Batching(requests=1, delay_ms=1).text()}
+    unnamed = rewritten(small_model.archive, tmp_path / "unnamed.mar", config)
+    for archive in (without, unnamed):
+        with pytest.raises(InvalidArchive, match="TorchServe manifest"):
+            read_manifest(archive)
+
+
+def test_the_folder_into_which_torchserve_unpacked_one_is_read_too(small_model, tmp_path):
+    with zipfile.ZipFile(small_model.archive) as archive:
+        archive.extractall(tmp_path / "unpacked")
+    assert read_program(tmp_path / "unpacked") == read_program(small_model.archive)
+    program = tmp_path / "unpacked" / "program.pt2"
+    whole = bytearray(program.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    program.write_bytes(whole)
+    with pytest.raises(DamagedArtifact):
+        read_program(tmp_path / "unpacked")
+    with pytest.raises(InvalidArchive, match="not an unpacked"):
+        read_program(tmp_path)

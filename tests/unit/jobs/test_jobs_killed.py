@@ -4,14 +4,18 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from real_servers import wait_until
 
+from lookalike.errors import DependencyUnavailable
 from lookalike.jobs.inline import InlineJobs
 from lookalike.jobs.port import JobRequest, JobState
 from lookalike.pipeline.progress import Report
 from lookalike.storage.local import LocalStore
+from lookalike.storage.port import ObjectInfo
 
 _PROGRAM = """
 import sys, threading
@@ -86,3 +90,33 @@ def test_a_record_that_cannot_be_read_stops_nothing(tmp_path: Path) -> None:
     done = jobs.wait(jobs.submit(JobRequest(kind="embed", gallery="g")).job_id, timeout_s=30)
     assert jobs.list() == [done]
     jobs.close()
+
+
+class AwayStore(LocalStore):
+    """A store whose server comes later."""
+
+    is_away = True
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        if self.is_away:
+            raise DependencyUnavailable("the store does not answer", dependency="store")
+        return super().list(prefix)
+
+
+def test_while_the_store_is_away_the_next_process_starts_and_recovers_when_it_comes(
+    killed: Path,
+) -> None:
+    store = AwayStore(killed / "store")
+    jobs = InlineJobs(store, killed / "locks", nothing)
+    with pytest.raises(DependencyUnavailable):
+        jobs.list()
+    store.is_away = False
+    wait_until(lambda: {job.state for job in jobs.list()} == {JobState.FAILED}, what="the jobs are recovered")
+    assert {job.error.code for job in jobs.list() if job.error is not None} == {"interrupted"}
+    jobs.close()
+
+
+def test_a_process_whose_store_never_came_ends_at_once(tmp_path: Path) -> None:
+    jobs = InlineJobs(AwayStore(tmp_path / "store"), tmp_path / "locks", nothing)
+    jobs.close()
+    assert not list((tmp_path / "locks").glob("*.lock"))

@@ -12,7 +12,8 @@ from lookalike.errors import DependencyUnavailable, InvalidSource, WrongJobState
 from lookalike.jobs.dispatch import FORMAT
 from lookalike.jobs.port import Job, JobState
 from lookalike.jobs.runner import MAX_STARTS, TryLater
-from lookalike.jobs.steps import ADVANCE
+from lookalike.jobs.steps import ADVANCE, Finished, Queue
+from lookalike.pipeline.progress import Progress, Report
 
 
 @pytest.fixture
@@ -176,6 +177,33 @@ def test_a_unit_at_which_workers_die_again_and_again_fails_its_job(parts: Parts)
     assert parts.steps.starts == list(range(1, MAX_STARTS + 1))
 
 
+def test_workers_that_die_at_one_unit_but_come_further_each_time_are_not_counted(parts: Parts) -> None:
+    class Killed(BaseException):
+        """What ends a process leaves nothing behind: no handler runs."""
+
+    come = 0
+
+    def advance(job: Job, queue: Queue, report: Report) -> Finished:
+        report(Progress("ingest", come))
+        raise Killed
+
+    parts.steps.advance = advance  # type: ignore[method-assign]
+    parts.runner.save_every_s = 0.0
+    job = parts.submit()
+    (message,) = parts.outbox.take()
+    for come in range(3 * MAX_STARTS):  # noqa: B007 advance() looks at it
+        with pytest.raises(Killed):
+            parts.runner.work(message)
+    assert parts.jobs.get(job.job_id).done == come
+    for _ in range(MAX_STARTS):
+        with pytest.raises(Killed):
+            parts.runner.work(message)
+    parts.runner.work(message)
+    failed = parts.jobs.get(job.job_id)
+    assert failed.error is not None
+    assert (failed.state, failed.error.code) == (JobState.FAILED, "worker_lost")
+
+
 def test_jobs_of_one_lane_take_turns_and_another_lane_does_not_wait(parts: Parts) -> None:
     first, second, added = parts.submit(), parts.submit(), parts.submit(kind="add")
     one, two, three = parts.outbox.take()
@@ -220,3 +248,31 @@ def test_an_entry_whose_job_was_never_written_holds_nobody_up_and_is_removed_lat
     assert [entry.job_id for entry in parts.lanes.all()] == [left.job_id]
     replace(parts.keeper, now=lambda: datetime.now(UTC) + timedelta(hours=2)).look()
     assert list(parts.lanes.all()) == []
+
+
+def test_a_job_that_ended_shows_what_it_reported_last(parts: Parts) -> None:
+    """Reports are written now and then only; the last one is written with the end."""
+    parts.runner.save_every_s = 3600.0
+
+    def advance(job: Job, queue: Queue, report: Report) -> Finished:
+        for done in range(4):
+            report(Progress("compare", done, 3))
+        return Finished({})
+
+    parts.steps.advance = advance  # type: ignore[method-assign]
+    job = parts.submit()
+    parts.work_off()
+    ended = parts.jobs.get(job.job_id)
+    assert (ended.state, ended.stage, ended.done, ended.total) == (JobState.SUCCEEDED, "compare", 3, 3)
+
+
+def test_what_a_job_says_at_its_end_counts(parts: Parts) -> None:
+    def advance(job: Job, queue: Queue, report: Report) -> Finished:
+        report(Progress("promote", 0, 1))
+        return Finished({}, progress=Progress("promote", 1, 1))
+
+    parts.steps.advance = advance  # type: ignore[method-assign]
+    job = parts.submit()
+    parts.work_off()
+    ended = parts.jobs.get(job.job_id)
+    assert (ended.stage, ended.done, ended.total) == ("promote", 1, 1)

@@ -70,6 +70,14 @@ class Tiles:
     """The gallery ``tiles`` below ``folder``; each one made of the same folder is another process's view of it."""
 
     def __init__(self, folder: Path, **more: str) -> None:
+        self.open(folder, **more)
+        for name in _BLOCKS:
+            manifest = _manifest(name)
+            self.at.store.put(keys.model_manifest(name, 1), documents.encode(manifest))
+        self.at.galleries.get_or_create(GALLERY)
+
+    def open(self, folder: Path, **more: str) -> None:
+        """Without putting anything into the store."""
         environment = {
             "LOOKALIKE_STORAGE__FOLDER": f"{folder}/store",
             "LOOKALIKE_STORAGE__CACHE": f"{folder}/cache",
@@ -83,10 +91,6 @@ class Tiles:
         self.at: Workspace = replace(
             wired, embedder=self._embedder, query=QueryParts(self._embedder, wired.fetch, wired.limits, "exact")
         )
-        for name in _BLOCKS:
-            manifest = _manifest(name)
-            self.at.store.put(keys.model_manifest(name, 1), documents.encode(manifest))
-        self.at.galleries.get_or_create(GALLERY)
 
     @property
     def num_embedded(self) -> int:

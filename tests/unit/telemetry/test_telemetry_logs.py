@@ -100,6 +100,17 @@ def test_what_is_no_secret_stays() -> None:
         assert redact(text) == text
 
 
+def test_api_keys_are_masked_wherever_they_come_from() -> None:
+    from lookalike.settings import Settings
+
+    redact = Redactor(Settings())
+    secret = "0123456789abcdef" * 4
+    assert redact(f"got lk_0123456789ab_{secret}, not") == "got lk_0123456789ab_***, not"
+    assert (
+        redact(f"Cookie: lookalike_session=ls_0123456789ab_{secret}") == "Cookie: lookalike_session=ls_0123456789ab_***"
+    )
+
+
 def test_what_is_bound_ends_with_its_block_also_after_an_error() -> None:
     with bound(request_id="r"):
         with pytest.raises(ZeroDivisionError, match="other"), bound(request_id="other", job_id=None):
