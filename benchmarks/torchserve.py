@@ -41,6 +41,7 @@ from lookalike.settings import load
 MAX_RATIO = 1.15
 MAX_OVER_MS = 25.0
 GALLERY = "measured"
+WARM_QUERIES = 5
 NUM_FILES = 200  # different ones; they come again until there are enough
 TOKEN = "only for this measurement"  # noqa: S105
 WAIT_S = 120.0
@@ -74,7 +75,7 @@ def main() -> int:
 
 
 def measure(given: argparse.Namespace, folder: Path) -> dict[str, dict[str, object]]:
-    files = generate(folder, NUM_FILES)
+    files = generate(folder, min(NUM_FILES, given.num_images))
     (folder / "images").mkdir()
     for file in files:
         file.rename(folder / "images" / file.name)
@@ -142,30 +143,36 @@ def one_query(
         ["build", GALLERY, "--backend", "exact"],
         ["promote", GALLERY],
     ):
-        subprocess.run([sys.executable, "-m", "lookalike", *command], env=_variables(settings), check=True)
+        subprocess.run(
+            [sys.executable, "-m", "lookalike", *command],
+            env=_variables(settings),
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     manifest = local.manifest
     forward, search = [], []
-    with process(["-m", "services.gateway"], {**settings, "GATEWAY__PORT": str(port)}, f"{url}/readyz"):
-        with httpx.Client(base_url=url, timeout=60) as client:
-            for number, file in enumerate(islice(cycle(files), num_queries + 5)):
-                data = file.read_bytes()
-                pixels_1SSC = prepare(
-                    data, size=manifest.input_size, policy=manifest.resize_policy, limits=ImageLimits()
-                )[None]
-                started = time.perf_counter()
-                local.embed(pixels_1SSC)
-                between = time.perf_counter()
-                response = client.post(
-                    f"/v1/galleries/{GALLERY}/search",
-                    files={"image": data, "request": (None, '{"backend": "exact"}', "application/json")},
-                )
-                ended = time.perf_counter()
-                response.raise_for_status()
-                if number >= 5:  # those before warm up
-                    forward.append((between - started) * 1000)
-                    search.append((ended - between) * 1000)
+    gateway = {**settings, "GATEWAY__PORT": str(port)}
+    with (
+        process(["-m", "services.gateway"], gateway, f"{url}/readyz"),
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
+        for number, file in enumerate(islice(cycle(files), num_queries + WARM_QUERIES)):
+            data = file.read_bytes()
+            pixels_SSC = prepare(data, size=manifest.input_size, policy=manifest.resize_policy, limits=ImageLimits())
+            started = time.perf_counter()
+            local.embed(pixels_SSC[None])
+            between = time.perf_counter()
+            response = client.post(
+                f"/v1/galleries/{GALLERY}/search",
+                files={"image": data, "request": (None, '{"backend": "exact"}', "application/json")},
+            )
+            ended = time.perf_counter()
+            response.raise_for_status()
+            if number >= WARM_QUERIES:
+                forward.append((between - started) * 1000)
+                search.append((ended - between) * 1000)
     medians = statistics.median(forward), statistics.median(search)
     return {
         "num_queries": num_queries,

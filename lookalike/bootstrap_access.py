@@ -8,7 +8,7 @@ from lookalike.pipeline.known_keys import KnownKeys
 from lookalike.pipeline.workspace import Workspace
 from lookalike.settings import Settings
 
-_REDIS_TIMEOUT_S = 0.2  # whoever waits for it is a request, and the limiter can do without
+_REDIS_TIMEOUT_S = 0.5  # whoever waits for it is a request, and the limiter can do without
 
 
 def is_local(address: str) -> bool:

@@ -149,11 +149,17 @@ def queue_lists(found: Manifests) -> Iterator[Finding]:
         name = scaler["metadata"]["name"]
         measured[name] = {trigger["metadata"]["listName"] for trigger in scaler["spec"]["triggers"]}
     for name, lists in measured.items():
-        expected = {message_list(queue, priority) for queue in WORKS_FOR.get(name, ()) for priority in PRIORITIES}
+        prefix = next((_prefix(found, one) for one in _ours(found) if one.spec["name"] == name), "")
+        queues = WORKS_FOR.get(name, ())
+        expected = {prefix + message_list(queue, priority) for queue in queues for priority in PRIORITIES}
         for one in sorted(lists - expected):
             yield Finding(f"ScaledObject {name}", f"measures {one!r}, where no message of it waits")
         for one in sorted(expected - lists):
             yield Finding(f"ScaledObject {name}", f"does not measure {one!r}")
+
+
+def _prefix(found: Manifests, worker: Container) -> str:
+    return resolved(found, worker).get(variable("queue.prefix"), "")
 
 
 def message_list(queue: Queue, priority: int) -> str:

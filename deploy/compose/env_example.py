@@ -23,9 +23,10 @@ COMPOSE = {
     "EMBEDDER_MEMORY": "most memory of an embedder",
     "INDEXER_MEMORY": "most memory of an indexer, which holds what it builds",
     "TORCHSERVE_MEMORY": "most memory of TorchServe; as much again for each model",
-    "TORCHSERVE_CPUS": "most cores of TorchServe",
+    "TORCHSERVE_CPUS": "most cores of TorchServe; 0: all",
     "TRAINER_MEMORY": "most memory of the trainer",
-    "TRAINER_CPUS": "most cores of the trainer",
+    "TRAINER_CPUS": "most cores of the trainer; 0: all",
+    "CPUS": "most cores of each other service that uses several; 0: all",
     "QDRANT_MEMORY": "most memory of Qdrant",
     "MINIO_MEMORY": "most memory of MinIO",
 }

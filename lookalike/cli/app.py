@@ -46,6 +46,19 @@ def _main(
     OUTPUT.as_json = OUTPUT.as_json or as_json
 
 
-for module in (running, galleries, indexing, reembedding, querying, models, training, jobs, keys, working, setup, backups):
+for module in (
+    running,
+    galleries,
+    indexing,
+    reembedding,
+    querying,
+    models,
+    training,
+    jobs,
+    keys,
+    working,
+    setup,
+    backups,
+):
     module.register(app)
 json_option.add_to_all(app)

@@ -17,7 +17,7 @@ from lookalike.jobs.owner import JobOwner
 from lookalike.jobs.port import Job, JobError, JobRequest, JobState
 from lookalike.jobs.records import JobDocument, JobRecords
 from lookalike.pipeline.progress import Progress, Report
-from lookalike.pipeline.waiting import wait_for
+from lookalike.pipeline.waiting import EVERY_S
 from lookalike.storage.port import ObjectStore
 from lookalike.telemetry import tracing
 from lookalike.telemetry.context import bound
@@ -231,12 +231,12 @@ class InlineJobs:
 
     def _recover_later(self) -> None:
         """:meth:`_recover` when the store comes; whoever asks for a job until then is told that it is away."""
-
-        def recover() -> None:
-            if not self._ended.is_set():
+        while not self._ended.wait(EVERY_S):
+            try:
                 self._recover()
-
-        wait_for("the jobs in the store", recover, sleep=self._ended.wait)
+            except DependencyUnavailable:
+                continue
+            return
 
     def _forget_old(self) -> None:
         ended = [job for job in self.list() if job.state.has_ended]

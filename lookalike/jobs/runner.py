@@ -125,6 +125,7 @@ class Runner:
 
     def _guarded(self, job: Job, message: Message, lease: Lease, *, last_try: bool) -> None:
         begun = f"starts:{turn_of(job, message.unit.name)}"
+        self._unsaved.pop(job.job_id, None)  # of a unit that did not come to its end here
         try:
             starts = self.turns.count(begun, seconds=_STARTS_KEPT_S)
             if starts > MAX_STARTS:
@@ -227,7 +228,7 @@ class Runner:
         return report
 
     def _note(self, job: Job, progress: Progress, *, always: bool = False) -> bool:
-        """Writes how far the job is, now and then, and says whether it did. Raises JobCancelled where that was asked."""
+        """Writes how far the job is, now and then, and says whether it did. Raises JobCancelled where it is asked."""
         key = f"{job.job_id}:{progress.stage}"
         now = self.clock()
         if not always and now - self._saved_at.get(key, -math.inf) < self.save_every_s:

@@ -6,27 +6,24 @@ the next request. So a request that costs more than the bucket can hold is possi
 more than the rate: within any ``t`` seconds at most ``burst + t * per_s`` tokens and the cost of one request.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Limit:
+class Limit(NamedTuple):
     """Tokens a second, and how many may be saved up."""
 
     per_s: float
     burst: float
 
 
-@dataclass(frozen=True)
-class Level:
+class Level(NamedTuple):
     """``tokens`` were in the bucket at ``at_s``."""
 
     tokens: float
     at_s: float
 
 
-@dataclass(frozen=True)
-class Taken:
+class Taken(NamedTuple):
     """Whether a request is admitted, what is left, and when there is room again where it is not."""
 
     is_admitted: bool

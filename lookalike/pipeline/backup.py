@@ -25,8 +25,8 @@ from lookalike.pipeline.backup_format import (
     BackupManifest,
     Entry,
     GallerySummary,
-    list_backups,
     manifest_key,
+    newest_readable,
     write_entries,
 )
 from lookalike.pipeline.backup_known import Digests, known_objects
@@ -100,7 +100,7 @@ class _Attempt:
 
     def run(self, now: Callable[[], datetime]) -> BackupManifest:
         began, place = now(), self.copier.place
-        former = Former(place, None if self.full else next(iter(list_backups(place)), None))
+        former = Former(place, None if self.full else newest_readable(place))
         known_lists = set() if self.full else {info.key for info in place.list(ENTRIES)}
 
         def put_list(key: str, data: bytes) -> None:

@@ -6,19 +6,22 @@ of its lists with the former one. ``backups/<backup_id>.json``, written last, ma
 """
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Iterator
 
 from pydantic import Field
 
 from lookalike.catalog import documents
 from lookalike.catalog.documents import Document
-from lookalike.errors import BackupNotFound, DamagedArtifact, ObjectNotFound
+from lookalike.errors import BackupNotFound, DamagedArtifact, NewerFormat, ObjectNotFound
 from lookalike.jobs.formats import Formatted
 from lookalike.storage.port import ObjectStore
 
 BACKUPS, ENTRIES, OBJECTS = "backups/", "entries/", "objects/"
 MAX_PART_ENTRIES = 4096
 _BOUNDARY_BITS = 10
+
+_log = logging.getLogger(__name__)
 
 
 class Entry(Document):
@@ -98,6 +101,17 @@ def find_backup(place: ObjectStore, backup_id: str | None) -> BackupManifest:
     if newest is None:
         raise BackupNotFound("there is no complete backup")
     return documents.read(place, BackupManifest, newest)
+
+
+def newest_readable(place: ObjectStore) -> BackupManifest | None:
+    """The newest backup, whose bytes the next need not copy; None where there is none, or it cannot be read."""
+    try:
+        return find_backup(place, None)
+    except BackupNotFound:
+        return None
+    except (DamagedArtifact, NewerFormat) as error:
+        _log.warning("what the former backup has is read again: %s", error.message)
+        return None
 
 
 def read_part(place: ObjectStore, part: EntryPart) -> list[Entry]:

@@ -222,14 +222,11 @@ class _Sweep:
         return all(map(self._is_as_listed, garbage.objects if garbage.manifest is None else (garbage.manifest,)))
 
     def _is_as_listed(self, info: ObjectInfo) -> bool:
-        present = self._store.head(info.key)
-        if present is None or is_young(present, self._cutoff):
+        # Another listing, of this one object: ETags of listings compare with each other.
+        listed = next(iter(self._store.list(info.key)), None)
+        if listed is None or listed.key != info.key or is_young(listed, self._cutoff):
             return False
-        if present.etag == info.etag:
-            return True
-        # It has changed, or the store's listings have other ETags, which compare only with each other.
-        listed = next(self._store.list(info.key), None)
-        return listed is not None and (listed.key, listed.etag) == (info.key, info.etag)
+        return listed.etag == info.etag
 
     def _retire(self, key: str, manifest: bytes) -> None:
         try:

@@ -9,18 +9,15 @@ anywhere, the same call goes on: what is there is not written again.
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from enum import IntEnum
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from lookalike.catalog import documents, keys
 from lookalike.catalog.documents import Document
-from lookalike.catalog.snapshot import digest_in, is_pointer
+from lookalike.catalog.snapshot import digest_in
 from lookalike.errors import AlreadyExists, BackupNotFound, StoreNotEmpty
 from lookalike.evaluation.document import EvaluationDocument
-from lookalike.jobs.lanes import LANES
-from lookalike.jobs.records import JOBS
 from lookalike.pipeline.backup import THREADS
 from lookalike.pipeline.backup_format import BackupManifest, Entry
 from lookalike.pipeline.backup_view import BackupView, fetch, fetch_file
@@ -30,37 +27,14 @@ from lookalike.pipeline.ordered import map_ordered
 from lookalike.pipeline.outside import publish_live
 from lookalike.pipeline.progress import Progress, Report, silent
 from lookalike.pipeline.restore_indexes import build_missing, is_to_be_built
+from lookalike.pipeline.restore_order import WHERE, Rank, rank_of
 from lookalike.pipeline.workspace import Workspace
 from lookalike.storage.port import ObjectStore
 from lookalike.types.models import ModelManifest
 
-_EVALUATIONS, _PLANS = "evaluations/", "plans/"
+_EVALUATIONS = "evaluations/"
 _IN_MEMORY_BYTES = 1 << 20
 _REPORT_EVERY = 100
-_MANIFESTS = ("index.json", "part.json", "manifest.json")
-
-
-class _Rank(IntEnum):
-    """In which order objects are written."""
-
-    CONTENT = 0
-    MANIFEST = 1
-    SET = 2
-    LIVE = 3
-    GALLERY = 4
-    JOB = 5
-    LANE = 6
-
-
-_WHERE = {
-    _Rank.CONTENT: ("",),
-    _Rank.MANIFEST: ("",),
-    _Rank.SET: (keys.GALLERIES,),
-    _Rank.LIVE: (keys.GALLERIES,),
-    _Rank.GALLERY: (keys.GALLERIES,),
-    _Rank.JOB: (_PLANS, JOBS),
-    _Rank.LANE: (LANES,),
-}
 
 
 class _Restoring(Document):
@@ -132,8 +106,8 @@ class _Restore:
                 raise BackupNotFound(f"backup {self._manifest.backup_id} has no gallery {name!r:.100}", gallery=name)
         goes_on = self._begin(names)
         with ThreadPoolExecutor(self._threads, "restore") as executor:
-            for rank in _Rank:
-                if rank is _Rank.LIVE:
+            for rank in Rank:
+                if rank is Rank.LIVE:
                     built = self._build(names)
                 self._write(executor, rank, trust=goes_on)
         for name in names:
@@ -195,11 +169,11 @@ class _Restore:
                     f"the store has another model under {ours.ref} than the backup", model=str(ours.ref)
                 )
 
-    def _write(self, executor: ThreadPoolExecutor, rank: _Rank, *, trust: bool) -> None:
+    def _write(self, executor: ThreadPoolExecutor, rank: Rank, *, trust: bool) -> None:
         """Writes the entries of one rank. ``trust``: what has the right size was written by this very restore."""
-        found = (entry for prefix in _WHERE[rank] for entry in self._view.entries(prefix))
+        found = (entry for prefix in WHERE[rank] for entry in self._view.entries(prefix))
         wanted = (entry for entry in found if self._is_wanted(entry, rank))
-        pairs = self._with_present(wanted) if rank <= _Rank.MANIFEST else ((entry, None) for entry in wanted)
+        pairs = self._with_present(wanted) if rank <= Rank.MANIFEST else ((entry, None) for entry in wanted)
 
         def put(pair: tuple[Entry, int | None]) -> bool:
             entry, size_bytes = pair
@@ -237,10 +211,10 @@ class _Restore:
         finally:
             path.unlink(missing_ok=True)
 
-    def _is_wanted(self, entry: Entry, rank: _Rank) -> bool:
-        if _rank(entry.key) is not rank:
+    def _is_wanted(self, entry: Entry, rank: Rank) -> bool:
+        if rank_of(entry.key) is not rank:
             return False
-        if entry.key.endswith("/index.json") and rank is _Rank.MANIFEST and self._is_to_be_built(entry.key):
+        if entry.key.endswith("/index.json") and rank is Rank.MANIFEST and self._is_to_be_built(entry.key):
             return False
         if self._chosen is None or entry.key.startswith(keys.MODELS):
             return True
@@ -263,15 +237,3 @@ class _Restore:
             ]
             built += build_missing(self._workspace, self._view, name, wanted, report=self._report)
         return tuple(built)
-
-
-def _rank(key: str) -> _Rank:
-    if is_pointer(key):
-        if key.endswith("/gallery.json"):
-            return _Rank.GALLERY
-        return _Rank.LIVE if key.endswith("/live.json") else _Rank.SET
-    if key.startswith(LANES):
-        return _Rank.LANE
-    if key.startswith((JOBS, _PLANS)):
-        return _Rank.JOB
-    return _Rank.MANIFEST if key.endswith(_MANIFESTS) else _Rank.CONTENT

@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
 
-from lookalike.errors import DependencyUnavailable
+from lookalike.errors import DependencyUnavailable, LookalikeError
 from lookalike.storage.port import ObjectStore
 
 T = TypeVar("T")
 EVERY_S = 1.0
 WATCH_EVERY_S = 5.0
+THERE_EVERY_S = 60.0  # each look at a bucket is a request that somebody may pay for
 
 _log = logging.getLogger(__name__)
 
@@ -66,23 +67,27 @@ class Watch:
         self._asks = dict(asks)
         self._away: dict[str, float] = {}
 
-    def look(self) -> None:
-        """Asks each once."""
+    def look(self) -> bool:
+        """Asks each once; whether all of them answered."""
         for what, ask in self._asks.items():
             try:
                 ask()
-            except DependencyUnavailable as error:
+            except (LookalikeError, OSError) as error:
                 if what not in self._away:
                     self._away[what] = time.monotonic()
-                    _log.warning("waiting for %s: %s", what, error.message)
+                    reason = error.message if isinstance(error, LookalikeError) else type(error).__name__
+                    _log.warning("waiting for %s: %s", what, reason)
             else:
                 if (since := self._away.pop(what, None)) is not None:
                     _log.warning("%s answers after %.0f s", what, time.monotonic() - since)
+        return not self._away
 
 
 @contextmanager
-def watching(asks: Mapping[str, Callable[[], object]], every_s: float = WATCH_EVERY_S) -> Iterator[None]:
-    """Looks every ``every_s`` seconds, each server in a thread of its own, until the end of the block.
+def watching(
+    asks: Mapping[str, Callable[[], object]], every_s: float = WATCH_EVERY_S, there_every_s: float = THERE_EVERY_S
+) -> Iterator[None]:
+    """Looks at each server in a thread of its own until the end of the block: often while it is away, else seldom.
 
     For a process that goes on without them: it neither waits nor fails here.
     """
@@ -90,8 +95,7 @@ def watching(asks: Mapping[str, Callable[[], object]], every_s: float = WATCH_EV
 
     def look(watch: Watch) -> None:
         while True:
-            watch.look()
-            if ended.wait(every_s):
+            if ended.wait(there_every_s if watch.look() else every_s):
                 return
 
     for what, ask in asks.items():

@@ -35,7 +35,7 @@ class TorchServeSettings(Group):
         default=100,
         ge=1,
         le=10_000,
-        description="requests that wait for one model; further ones are told to come later",
+        description="requests that are under way; further ones are told to come later",
     )
     poll_s: float = Field(
         default=10.0, gt=0, description="how often the served models are made equal to the registered ones, seconds"
@@ -46,4 +46,6 @@ class TorchServeSettings(Group):
     drain_s: float = Field(
         default=30.0, ge=0, le=600, description="longest wait for requests under way when it is told to stop, seconds"
     )
-    java_heap_mb: int = Field(default=512, ge=128, description="memory of TorchServe's Java process, MiB")
+    java_heap_mb: int = Field(
+        default=512, ge=128, description="memory of TorchServe's Java, MiB; a quarter is for requests"
+    )

@@ -1,8 +1,9 @@
 """Who asks, whether they may, and how often."""
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
 import anyio.from_thread
@@ -15,9 +16,11 @@ from lookalike.pipeline.known_keys import Caller, KnownKeys
 from lookalike.types.api_keys import Scope, is_session_token
 from services.gateway.access_rules import Rule
 from services.gateway.client_address import Network, client_address
+from services.gateway.cross_origin import is_from_elsewhere
 
 ANSWER_HEADERS = "answer_headers"  # in the state of a request: what headers.BrowserRules adds to its answer
 SESSION_COOKIE = "lookalike_session"
+_log = logging.getLogger(__name__)
 _ANYONE = Caller("", "", Scope.ADMIN)
 
 
@@ -28,7 +31,7 @@ class Asking:
     caller: Caller = _ANYONE
     access: "Access | None" = None
     bucket: str = ""
-    limit: Limit = field(default_factory=lambda: Limit(1, 1))
+    limit: Limit = Limit(1, 1)
 
     def require(self, scope: Scope) -> None:
         """Raises ScopeMissing."""
@@ -76,6 +79,7 @@ class Access:
         self.limiter = limiter
         self._per_minute = requests_per_minute
         self._burst_s = burst_s
+        self._limits: dict[int, Limit] = {}  # as many as keys have limits of their own
         self._trusted = tuple(trusted_proxies)
         self._open_metrics = open_metrics
         self.secure_cookie = secure_cookie
@@ -93,16 +97,14 @@ class Access:
         shown = shown_key(request, self.cookie)
         if shown is None:
             await self._charge_address(request)
-            raise KeyMissing(
-                "this needs an API key: Authorization: Bearer lk_… (lookalike keys create makes one)",
-            )
+            raise KeyMissing("this needs an API key: Authorization: Bearer lk_… (lookalike keys create makes one)")
         caller = await self.caller(request, shown)
+        request.state.key_id = caller.key_id
         limit, bucket = self._limit(caller.requests_per_minute), f"key:{caller.key_id}"
         if rule.cost:
             self._tell(request, limit, await self.limiter.take(bucket, limit, rule.cost))
         asking = Asking(caller, self, bucket, limit)
         request.state.asking = asking
-        request.state.key_id = caller.key_id
         asking.require(rule.scope)
 
     async def caller(self, request: Request, shown: str) -> Caller:
@@ -116,7 +118,8 @@ class Access:
 
         try:
             return await self.keys.caller(shown, count)
-        except KeyRefused:
+        except KeyRefused as error:
+            _log.info("a key was refused, from %s: %s", self._address(request), error.message)
             if not is_counted:  # a key that was right once
                 await count()
             raise
@@ -127,19 +130,27 @@ class Access:
         await self.limiter.close()
 
     def _limit(self, requests_per_minute: int | None) -> Limit:
-        per_s = (requests_per_minute or self._per_minute) / 60
-        return Limit(per_s, max(1.0, per_s * self._burst_s))
+        per_minute = requests_per_minute or self._per_minute
+        found = self._limits.get(per_minute)
+        if found is None:
+            per_s = per_minute / 60
+            found = self._limits[per_minute] = Limit(per_s, max(1.0, per_s * self._burst_s))
+        return found
 
     async def _charge_address(self, request: Request) -> None:
-        peer = None if request.client is None else request.client.host
-        address = client_address(peer, request.headers.get("x-forwarded-for"), self._trusted)
         limit = self._limit(None)
-        self._tell(request, limit, await self.limiter.take(f"address:{address}", limit, 1.0))
+        self._tell(request, limit, await self.limiter.take(f"address:{self._address(request)}", limit, 1.0))
+
+    def _address(self, request: Request) -> str:
+        peer = None if request.client is None else request.client.host
+        forwarded_for = ", ".join(request.headers.getlist("x-forwarded-for"))  # a proxy may add a line of its own
+        return client_address(peer, forwarded_for, self._trusted)
 
     def _tell(self, request: Request, limit: Limit, taken: Taken) -> None:
         """The headers of draft-ietf-httpapi-ratelimit-headers-10. Raises RateLimited."""
         until_full_s = math.ceil((limit.burst - taken.remaining) / limit.per_s)
         headers = [
+            (b"cache-control", b"private, no-cache"),  # no proxy gives it to somebody with another key, or none
             (b"ratelimit-policy", b'"default";q=%d;w=%d' % (limit.burst, math.ceil(limit.burst / limit.per_s))),
             (b"ratelimit", b'"default";r=%d;t=%d' % (max(0.0, taken.remaining), max(0, until_full_s))),
         ]
@@ -160,7 +171,7 @@ def shown_key(request: Request, cookie: str) -> str | None:
         return token.strip().decode("latin-1")
     if b"x-api-key" in said:
         return said[b"x-api-key"].strip().decode("latin-1")
-    if b"cookie" not in said or said.get(b"sec-fetch-site", b"none") not in (b"same-origin", b"none"):
+    if b"cookie" not in said or is_from_elsewhere(request.headers):
         return None
     found = request.cookies.get(cookie)
     return found if found is not None and is_session_token(found) else None

@@ -63,11 +63,11 @@ class BrowserRules:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 own = {name.lower() for name, _ in message["headers"]}
+                more = [*self._raw_headers, *scope.get("state", {}).get(ANSWER_HEADERS, ())]
                 message["headers"] = [
                     *message["headers"],
-                    *(pair for pair in self._raw_headers if pair[0] not in own),
+                    *(pair for pair in more if pair[0] not in own),
                     *self._cross_origin.answer_headers(said),
-                    *scope.get("state", {}).get(ANSWER_HEADERS, ()),
                 ]
             await send(message)
 

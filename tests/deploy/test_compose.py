@@ -188,3 +188,36 @@ def test_what_the_example_says_is_accepted_as_it_stands(tmp_path: Path) -> None:
     pairs = [line[1:].partition("=") for line in lines if re.match(r"#LOOKALIKE_\w+=", line)]
     given = {name: value for name, _, value in pairs if name != "LOOKALIKE_STORAGE__S3_ACCESS_KEY"}
     assert load(given, tmp_path / "none.toml").storage.url == "s3://lookalike"
+
+
+def test_its_servers_are_those_of_kubernetes() -> None:
+    """What was tried with one version is not deployed with another."""
+    for file in REPOSITORY.glob("deploy/k8s/base/*/kustomization.yaml"):
+        for image in yaml.safe_load(file.read_text(encoding="utf-8")).get("images", []):
+            if image["name"] != f"lookalike/{file.parent.name}":
+                here = [one["image"] for one in services().values() if one["image"].split(":")[0] == image["name"]]
+                assert {one.partition(":")[2].split("@")[0] for one in here} == {image["newTag"]}, image["name"]
+
+
+@pytest.mark.parametrize(
+    ("said", "url"),
+    [
+        (None, "http://127.0.0.1:8000"),
+        ("127.0.0.1:9000", "http://127.0.0.1:9000"),
+        ("0.0.0.0:8000", "http://127.0.0.1:8000"),
+        ("8080", "http://127.0.0.1:8080"),
+        ("192.0.2.7:80", "http://192.0.2.7:80"),
+    ],
+)
+def test_compose_up_looks_where_the_gateway_is_published(
+    said: str | None, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(REPOSITORY / "deploy" / "compose"))
+    up = _module("up")
+    monkeypatch.setattr(up, "REPOSITORY", tmp_path)
+    monkeypatch.delenv("PUBLISH", raising=False)
+    if said is not None:
+        (tmp_path / ".env").write_text(f"# a comment\n#PUBLISH=1.2.3.4:5\nPUBLISH='{said}'\n")
+    assert up.published() == url
+    monkeypatch.setenv("PUBLISH", "127.0.0.1:7000")
+    assert up.published() == "http://127.0.0.1:7000"

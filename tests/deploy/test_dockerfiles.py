@@ -138,6 +138,15 @@ def test_an_extra_that_does_not_exist_is_an_error() -> None:
         _script("requirements_of").requirements_of(_PYPROJECT, ["gatway"])
 
 
+def test_the_page_shows_what_was_measured() -> None:
+    sizes = _script("sizes")
+    measured = json.loads(sizes.MEASURED.read_text(encoding="utf-8"))
+    assert measured["ok"] is True
+    assert set(measured["images"]) == set(FILES)
+    said = sizes.PAGE.read_text(encoding="utf-8")
+    assert sizes.page(said) == said, "python deploy/images/sizes.py"
+
+
 @pytest.mark.parametrize("name", [*NAMES, "servers"])
 def test_the_linter_has_nothing_to_say(name: str) -> None:
     found = shutil.which("hadolint", path=str(Path(sys.executable).parent)) or shutil.which("hadolint")

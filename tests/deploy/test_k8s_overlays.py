@@ -94,6 +94,15 @@ def test_images_are_of_this_version(wanted: Combination, built: Built) -> None:
     assert on_gpu == ({"lookalike/torchserve", "lookalike/trainer"} if wanted.overlay == "gpu" else set())
 
 
+def test_compose_runs_the_same_versions_of_servers(built: Built) -> None:
+    compose = (DEPLOY.parent / "docker-compose.yml").read_text(encoding="utf-8")
+    there = {image.partition("@")[0] for image in re.findall(r"^\s+image: (\S+)", compose, re.MULTILINE)}
+    here = {str(one.spec["image"]).partition("@")[0] for one in built(LOCAL).containers}
+    servers = {image for image in here if not image.startswith("lookalike/")}
+    assert len(servers) == 3
+    assert servers <= there
+
+
 def test_gpus_are_asked_for_where_models_run_and_nowhere_else(built: Built) -> None:
     asking = {}
     for container in built(GPU).containers:
@@ -178,6 +187,14 @@ def test_what_the_docs_add_to_an_overlay_builds(part: dict[str, Any], copy_of_de
     effective = {pair for file in made.of("ConfigMap") for pair in (file.get("data") or {}).items()}
     literals = [text for one in part.get("configMapGenerator", ()) for text in one["literals"]]
     assert {tuple(text.split("=", 1)) for text in literals} <= effective  # no component has the last word
+
+
+def test_the_page_names_every_secret_component_and_overlay(tmp_path: Path) -> None:
+    page = (DEPLOY.parent / "docs" / "how-to" / "deploy-on-kubernetes.md").read_text(encoding="utf-8")
+    parts = [file.parent.name for file in (DEPLOY / "k8s").glob("[co]*/*/kustomization.yaml")]
+    assert len(parts) > 10
+    for name in (*parts, *make(tmp_path)):
+        assert re.search(rf"`(overlays/|components/)?{name}`", page), name
 
 
 def test_git_ignores_them_and_no_registry_is_named() -> None:

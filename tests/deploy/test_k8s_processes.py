@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -16,6 +17,7 @@ from real_servers import RedisServer, free_port
 from deploy.checks.build import DEPLOY, Combination
 from deploy.checks.manifests import Manifests
 from deploy.checks.settings_rules import WORKS_FOR
+from lookalike.cli import run
 from lookalike.jobs.celery_queue import CeleryBroker, make_app
 from lookalike.jobs.dispatch import Message
 from lookalike.jobs.steps import Queue, Unit
@@ -24,11 +26,12 @@ Built = Callable[[Combination], Manifests]
 PASSWORD = "of the test"  # noqa: S105
 
 
-def test_keda_measures_the_lists_that_messages_wait_in(built: Built, tmp_path: Path) -> None:
+@pytest.mark.parametrize("prefix", ["", "other:"])
+def test_keda_measures_the_lists_that_messages_wait_in(prefix: str, built: Built, tmp_path: Path) -> None:
     """One message of each priority for each queue, sent as the gateway does it, and the lists that Redis then has."""
     server = RedisServer(tmp_path)
     server.start()
-    app = make_app(server.url, visibility_s=60)
+    app = make_app(server.url, prefix=prefix, visibility_s=60)
     try:
         broker = CeleryBroker(app)
         for queue in Queue:
@@ -45,7 +48,7 @@ def test_keda_measures_the_lists_that_messages_wait_in(built: Built, tmp_path: P
         for scaler in built(Combination("gpu", ("keda", "monitoring"), ("minio",))).of("ScaledObject")
         for trigger in scaler["spec"]["triggers"]
     }
-    assert measured == found
+    assert {prefix + name for name in measured} == found
 
 
 def test_each_queue_has_workers_that_are_scaled() -> None:
@@ -114,41 +117,63 @@ def test_peers_of_qdrant_find_the_first(number: int, expected: list[str], tmp_pa
     assert ended.stdout.strip() == f"{PASSWORD} {' '.join(uris)}"
 
 
-def test_maintenance_is_asked_for_where_it_is_needed(tmp_path: Path) -> None:
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("LOOKALIKE_")},
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "LOOKALIKE_STORAGE__FOLDER": str(tmp_path / "store"),
-        "LOOKALIKE_STORAGE__CACHE": str(tmp_path / "cache"),
-        "LOOKALIKE_BUILD__BACKENDS": "exact",
-        "LOOKALIKE_JOBS__SOURCE_FOLDERS": str(tmp_path),
-    }
+def test_a_training_goes_on_where_it_stopped(built: Built, tmp_path: Path) -> None:
+    """The script of the manifest, with a program in the place of Lookalike that says how it was called."""
+    (container,) = [one for one in built(Combination("local")).containers if one.spec["name"] == "trainer"]
+    script = container.spec["args"][0].replace("/var/lib/lookalike/runs", str(tmp_path))
+    (tmp_path / "lookalike").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n', encoding="utf-8")
+    (tmp_path / "lookalike").chmod(0o755)
+    said = {"RECIPE": "densenet", "DATA": "/data/my images", "OPTIONS": "--set batch_size=8 --set name=*"}
+    environment = {**os.environ, **said, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
 
-    def run(*command: str) -> str:
-        return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    def called() -> list[str]:
+        command = [*container.spec["command"], script]
+        ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+        return ended.stdout.splitlines()
 
-    def lookalike(*words: str) -> list[dict[str, object]]:
-        answer: list[dict[str, object]] = json.loads(run(sys.executable, "-m", "lookalike", *words, "--json"))
-        return answer
+    run = f"{tmp_path}/this"
+    options = ["--set", "batch_size=8", "--set", "name=*"]
+    assert called() == ["train", "densenet", "--data", "/data/my images", "--run", run, *options]
+    (tmp_path / "this").mkdir()
+    (tmp_path / "this" / "config.json").touch()
+    assert called() == ["train", "densenet", "--run", run, "--resume"]
+
+
+def test_maintenance_is_asked_for_where_it_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("LOOKALIKE_STORAGE__FOLDER", str(tmp_path / "store"))
+    monkeypatch.setenv("LOOKALIKE_STORAGE__CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("LOOKALIKE_EMBEDDER__DEFAULT_MODEL", "color_edges")
+
+    def lookalike(*words: str) -> Any:
+        capsys.readouterr()
+        assert run([*words, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    def ask(kind: str) -> None:
+        script = DEPLOY / "k8s" / "base" / "maintenance" / "ask.py"
+        subprocess.run([sys.executable, script, kind], capture_output=True, check=True)
 
     pictures = draw_pictures(tmp_path / "pictures", per_color=3)
     lookalike("gallery", "create", "empty")
-    lookalike("demo", "--images", str(pictures), "--no-serve")
-    (name,) = [str(one["name"]) for one in lookalike("gallery", "list") if one["num_images"]]
-    script = str(DEPLOY / "k8s" / "base" / "maintenance" / "ask.py")
-    run(sys.executable, script, "compact")
+    lookalike("ingest", "drawn", str(pictures))
+    lookalike("embed", "drawn")
+    lookalike("build", "drawn", "-b", "exact")
+    lookalike("promote", "drawn")
+    ask("compact")
     assert lookalike("jobs", "list") == []
 
     draw_pictures(pictures, per_color=4, seed=1)
-    lookalike("ingest", name, str(pictures))
-    lookalike("embed", name)
-    waiting = next(one for one in lookalike("gallery", "list") if one["name"] == name)
-    assert any(waiting["pending_adds"].values())  # type: ignore[attr-defined]
-    run(sys.executable, script, "compact")
-    assert [(one["kind"], one["gallery"], one["state"]) for one in lookalike("jobs", "list")] == [
-        ("compact", name, "succeeded")
-    ]
-    run(sys.executable, script, "collect")
-    assert sorted(one["gallery"] for one in lookalike("jobs", "list") if one["kind"] == "collect") == ["empty", name]
-    after = next(one for one in lookalike("gallery", "list") if one["name"] == name)
-    assert not any(after["pending_adds"].values())  # type: ignore[attr-defined]
+    lookalike("ingest", "drawn", str(pictures))
+    lookalike("embed", "drawn")
+    assert sum(lookalike("gallery", "show", "drawn")["pending_adds"].values()) > 0
+    ask("compact")
+    made = [(job["kind"], job["gallery"], job["state"]) for job in lookalike("jobs", "list")]
+    assert made == [("compact", "drawn", "succeeded")]
+    assert sum(lookalike("gallery", "show", "drawn")["pending_adds"].values()) == 0
+    ask("collect")
+    collected = sorted(job["gallery"] for job in lookalike("jobs", "list") if job["kind"] == "collect")
+    assert collected == ["drawn", "empty"]

@@ -269,6 +269,7 @@ CASES: list[tuple[Callable[[Manifests], Any], str, str, Break, str]] = [
         _set("args 0", "exec lookalike trian x", _container),
         "trian",
     ),
+    (settings_rules.queue_lists, "Deployment", "indexer", _say("LOOKALIKE_QUEUE__PREFIX", "b:"), "measure 'b:index'"),
     (
         settings_rules.queue_lists,
         "ScaledObject",

@@ -6,6 +6,7 @@ import urllib.request
 from pathlib import Path
 
 from processes import TIMEOUT_S, Server, environment_of, lookalike, serving
+from real_servers import wait_until
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 # within this test
 BOOTSTRAP = "a-bootstrap-key-of-the-tests-0123456789"
@@ -47,6 +48,20 @@ def test_on_every_address_it_asks_for_a_key(tmp_path: Path) -> None:
     assert "key_id=bootstrap" in log
     for secret_text in (made["key"], BOOTSTRAP):
         assert secret_text not in log
+
+
+def test_a_key_that_one_gateway_revokes_is_refused_by_the_other_within_ten_seconds(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("first", "second")]
+    for folder in folders:
+        folder.mkdir()
+    env = environment_of(tmp_path, LOOKALIKE_ACCESS__KEYS="on", LOOKALIKE_ACCESS__BOOTSTRAP_KEY=BOOTSTRAP)
+    with serving("serve", cwd=folders[0], env=env) as first, serving("serve", cwd=folders[1], env=env) as second:
+        made = json.loads(lookalike("keys", "create", "short", "--json", cwd=tmp_path, env=env).stdout)
+        key, key_id = made["key"], made["info"]["key_id"]
+        assert [status(server, "/v1/backends", key) for server in (first, second)] == [200, 200]
+        assert status(first, f"/v1/keys/{key_id}", BOOTSTRAP, "DELETE") == 204
+        assert status(first, "/v1/backends", key) == 401
+        wait_until(lambda: status(second, "/v1/backends", key) == 401, what="a revoked key is refused", timeout_s=10)
 
 
 def test_without_any_key_it_says_how_to_make_one(tmp_path: Path) -> None:

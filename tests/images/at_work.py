@@ -113,16 +113,20 @@ class _Work:
         job = self._submit("ingest", {"source": "/pictures"})
         self._reached(job, done=1)
         took_s = self._lab.stop("indexer", grace_s=_GRACE_S["indexer"])
+        # It was at work: a unit that it had begun is done, and nothing that it has not is lost.
+        done = self._job(job)["done"]
         self._lab.again("indexer")
         self._succeeded(job)
-        return {**found, "stopped_s": took_s}
+        if self._images() != NUM_IMAGES:
+            raise ImageAtFault(f"{NUM_IMAGES} images, but {self._images()} in the gallery")
+        return {**found, "stopped_s": took_s, "done_when_stopped": done, "of": NUM_IMAGES}
 
     def embedder(self) -> dict[str, Any]:
         """Stopped between parts, it ends the part that it has; another goes on with those that are left."""
         for needed in ("gateway", "torchserve", "indexer"):
             self._started(needed)
         found = self._started("embedder")
-        if not self._ingested():
+        if not self._images():
             self._succeeded(self._submit("ingest", {"source": "/pictures"}))
         job = self._submit("embed", {"model": "house"})
         self._reached(job, done=PART_IMAGES)
@@ -195,8 +199,9 @@ class _Work:
     def _job(self, job: str) -> dict[str, Any]:
         return dict(self._asked("GET", f"/v1/jobs/{job}"))
 
-    def _ingested(self) -> bool:
-        return any(one["name"] == "pictures" and one["num_images"] for one in self._asked("GET", "/v1/galleries"))
+    def _images(self) -> int:
+        """How many the gallery has; none where it is not there."""
+        return sum(one["num_images"] for one in self._asked("GET", "/v1/galleries") if one["name"] == "pictures")
 
     def _depth(self, queue: str) -> int:
         """Messages that wait, of every priority."""

@@ -29,7 +29,7 @@ class Gallery:
     def backends(self) -> list[str]:
         """Those that are live, under the default model."""
         live = self.system.get(self._path)["live"].values()
-        return sorted({backend for model in live for backend in model["indexes"]})
+        return sorted({backend for indexes in live for backend in indexes})
 
     def is_live(self) -> bool:
         """Whether it is there and something of it can be searched."""

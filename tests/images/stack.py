@@ -98,7 +98,7 @@ class Stack:
         """``Running``, ``ExitCode`` and so on, as the engine has it."""
         return dict(json.loads(self.run("inspect", self.container(service)))[0]["State"])
 
-    def logs(self, *names: str, lines: int = 25) -> str:
+    def logs(self, *names: str, lines: int = 8) -> str:
         """The end of what these services said."""
         said = []
         for name in names:
@@ -147,7 +147,7 @@ class Stack:
         return job
 
 
-def until(look: Any, what: str, *, timeout_s: float = PATIENCE_S, every_s: float = 0.25) -> Any:
+def until(look: Any, what: str, *, timeout_s: float = PATIENCE_S, every_s: float = 0.5) -> Any:
     """The first thing that ``look`` returns that is true; TimeoutError names what never was."""
     end = time.monotonic() + timeout_s
     while not (found := look()):

@@ -18,8 +18,10 @@ BOOTSTRAP = "bootstrap-key-of-the-tests-0123456789"
 
 
 @contextmanager
-def gateway(folder: Path, listens_on: str = EVERYWHERE, **environment: str) -> Iterator[TestClient]:
-    """A client of a gateway over the store in ``folder``, without a key of its own."""
+def gateway(
+    folder: Path, listens_on: str = EVERYWHERE, peer: str = "203.0.113.1", **environment: str
+) -> Iterator[TestClient]:
+    """A client at the address ``peer`` of a gateway over the store in ``folder``, without a key of its own."""
     settings = settings_of(folder, **environment)
     workspace = wire(settings)
     access = make_access(settings, workspace, listens_on)
@@ -30,7 +32,7 @@ def gateway(folder: Path, listens_on: str = EVERYWHERE, **environment: str) -> I
         access=access,
         web=web_rules(settings, listens_on, keys_on=access is not None),
     )
-    with TestClient(app) as client:
+    with TestClient(app, client=(peer, 4711)) as client:
         yield client
     workspace.close()
 

@@ -101,6 +101,15 @@ def test_a_body_is_not_read_before_the_key_is_looked_at(client: TestClient) -> N
     problem(client.post(SEARCH, content=endless(), headers={"Content-Type": "application/json"}), 401, "key_missing")
 
 
+def test_no_proxy_keeps_an_answer_for_somebody_else(client: TestClient, read: dict[str, str]) -> None:
+    for path in ("/v1/galleries", "/v1/galleries/colors/images", "/v1/galleries/nothing"):
+        assert client.get(path, headers=read).headers["cache-control"] == "private, no-cache"
+        assert client.get(path).headers["cache-control"] == "private, no-cache"
+    image = client.get("/v1/galleries/colors/images?limit=1", headers=read).json()["images"][0]
+    content = client.get(f"/v1/galleries/colors/images/{image['image_id']}/content", headers=read)
+    assert content.headers.get_list("cache-control") == ["private, no-cache"]
+
+
 def test_keys_of_each_form(client: TestClient, read: dict[str, str]) -> None:
     text = read["Authorization"].removeprefix("Bearer ")
     for headers in ({"Authorization": f"bearer  {text}"}, {"X-API-Key": text}, {"x-api-key": BOOTSTRAP}):
@@ -277,6 +286,14 @@ def test_the_log_says_what_is_on_and_how_to_make_the_first_key(
     caplog.clear()
     with caplog.at_level(logging.INFO), gateway(tmp_path, LOOKALIKE_ACCESS__KEYS="off"):
         assert "whoever reaches 0.0.0.0 may change and delete everything" in caplog.text
+
+
+def test_the_log_says_where_a_wrong_key_came_from(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO), gateway(tmp_path, peer="198.51.100.9") as client:
+        wrong = new_key()[1]
+        problem(client.get("/v1/galleries", headers={"X-API-Key": wrong}), 401, "key_refused")
+        assert "a key was refused, from 198.51.100.9" in caplog.text
+        assert wrong not in caplog.text
 
 
 def test_settings_that_would_be_no_protection_are_refused(tmp_path: Path) -> None:

@@ -125,6 +125,22 @@ def test_whoever_has_no_right_key_is_counted_by_address(client: TestClient) -> N
     assert client.get("/v1/backends", headers=known).status_code == 200  # from the same address, with a right key
 
 
+@pytest.mark.parametrize(("trusted", "statuses"), [("10.0.0.0/8", {401}), ("", {401, 429})])
+def test_behind_a_proxy_that_is_trusted_each_client_is_counted_by_itself(
+    tmp_path: Path, trusted: str, statuses: set[int]
+) -> None:
+    with gateway(tmp_path, peer="10.0.0.9", LOOKALIKE_GATEWAY__TRUSTED_PROXIES=trusted, **SLOW) as client:
+        found = {
+            client.get(
+                "/v1/backends", headers=[("X-Forwarded-For", "192.0.2.1"), ("X-Forwarded-For", f"198.51.100.{n}")]
+            ).status_code
+            for n in range(40)
+        }
+        assert found == statuses
+        liar = [client.get("/v1/backends", headers={"X-Forwarded-For": f"192.0.2.{n}, 203.0.113.5"}) for n in range(40)]
+        assert 429 in {answer.status_code for answer in liar}  # what the proxy wrote counts, not what it was told
+
+
 def test_a_key_that_may_not_is_counted_all_the_same(client: TestClient) -> None:
     key = key_for(client, Scope.READ)
     for _ in range(20):

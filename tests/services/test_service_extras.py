@@ -50,12 +50,24 @@ for module in {modules!r}:
             ],
         ),
         ("indexer", ["lookalike.cli.app", "services.indexer.worker", "lookalike.storage.s3"]),
+        (
+            "torchserve",
+            [
+                "lookalike.cli.app",
+                "services.embedder.torchserve.__main__",
+                "services.embedder.torchserve.handler",
+                "ts.model_service_worker",
+                "lookalike.storage.s3",
+            ],
+        ),
     ],
 )
 def test_a_service_starts_with_what_its_extra_installs(extra: str, modules: list[str]) -> None:
     installed = _closure([*_PYPROJECT["project"]["dependencies"], f"lookalike[{extra}]"])
-    assert {"celery", "redis", "minio", "prometheus-client", "opentelemetry-sdk"} <= installed
-    assert ("torch" in installed) == extra.endswith("-torch")
+    assert {"minio", "prometheus-client", "opentelemetry-sdk"} <= installed
+    has_queue = extra != "torchserve"
+    assert ({"celery", "redis"} <= installed) == has_queue
+    assert ("torch" in installed) == (extra in ("embedder-torch", "torchserve"))
     absent = {
         module
         for module, distributions in packages_distributions().items()
@@ -63,7 +75,8 @@ def test_a_service_starts_with_what_its_extra_installs(extra: str, modules: list
     }
     assert "pytest" in absent
     # What Celery imports only when it connects.
-    program = _PROGRAM.format(absent=absent, modules=[*modules, "kombu.transport.redis"])
+    imported = [*modules, *(["kombu.transport.redis"] if has_queue else [])]
+    program = _PROGRAM.format(absent=absent, modules=imported)
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=180)
     assert ended.returncode == 0, ended.stderr
 

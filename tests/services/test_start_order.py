@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import urllib.error
@@ -94,6 +95,7 @@ def test_processes_wait_for_their_servers_and_then_do_a_job(
         with pytest.raises(urllib.error.HTTPError) as refused:
             call("/v1/galleries")
         assert refused.value.code == 503
+        refused.value.close()
 
         swift.start()
         redis.start()
@@ -101,7 +103,8 @@ def test_processes_wait_for_their_servers_and_then_do_a_job(
         done = subprocess.run(setup, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S)
         assert done.returncode == 0, done.stderr
         steps = {step["step"]: (step["state"], step["message"]) for step in json.loads(done.stdout)["steps"]}
-        assert steps["store"][0] == "done" and "claims" in steps["store"][1]
+        assert steps["store"][0] == "done"
+        assert "claims" in steps["store"][1]
         assert (steps["model"][0], steps["queue"][0]) == ("done", "done")
         again = subprocess.run(setup, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S)
         assert {step["state"] for step in json.loads(again.stdout)["steps"]} == {"unchanged", "done"}
@@ -126,3 +129,20 @@ def test_processes_wait_for_their_servers_and_then_do_a_job(
         for process in started:
             process.process.kill()
             process.process.wait()
+
+
+def test_a_worker_that_waits_ends_when_it_is_told_to(tmp_path: Path) -> None:
+    usual = {name: value for name, value in os.environ.items() if not name.startswith("LOOKALIKE_")}
+    environment = {**usual, "LOOKALIKE_QUEUE__URL": f"redis://127.0.0.1:{free_port()}/0"}
+    log = tmp_path / "indexer.log"
+    with log.open("wb") as sink:
+        command = [sys.executable, "-m", "lookalike", "worker", "indexer"]
+        started = Started(subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=sink, stderr=sink), log)
+    try:
+        started.says("waiting for the queue")
+        started.process.send_signal(signal.SIGTERM)
+        assert started.process.wait(TIMEOUT_S) == 128 + signal.SIGTERM
+        assert "Traceback" not in log.read_text()
+    finally:
+        started.process.kill()
+        started.process.wait()

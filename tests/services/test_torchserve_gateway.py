@@ -38,9 +38,9 @@ def test_uploads_are_searched_and_added_through_torchserve(
         assert answer.status_code == 200, answer.text
         hit = answer.json()["hits"][0]
         assert (hit["key"], hit["similarity"]) == ("cold/blue/3.png", pytest.approx(1, abs=1e-4))
-        added = client.post("/v1/galleries/colors/images", files={"images": ("again.png", data)})
+        added = client.post("/v1/galleries/colors/images", files={"image": ("again.png", data)})
         assert added.status_code == 202, added.text
-        assert wait(client, added.json()["job"]["job_id"])["state"] == "succeeded"
+        assert wait(client, added.json()["job"])["state"] == "succeeded"
         hits = client.post(SEARCH, files={"image": ("q.png", data)}, data={"request": json.dumps({"k": 2})}).json()[
             "hits"
         ]
@@ -69,6 +69,24 @@ at.close()
     )
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.split() == ["3", "False"]
+
+
+def test_the_command_line_says_what_is_served(tmp_path: Path, torchserve_server: TorchServeServer) -> None:
+    def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "lookalike", "models", "reconcile", *arguments]
+        environment = {**there(torchserve_server), **more}
+        return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+
+    said = json.loads(run("--json").stdout)
+    assert said["complete"] is True
+    assert [one["model"] for one in said["models"].values()] == ["color_edges@1"]
+    assert run().stdout == "color_edges@1: 1 of 1 workers answer\n"
+    refused = run(LOOKALIKE_EMBEDDER__TOKEN="another")  # noqa: S106
+    assert refused.returncode != 0
+    assert "refuses the token" in refused.stderr
+    other = run(LOOKALIKE_EMBEDDER__PROTOCOL="lookalike")
+    assert other.returncode != 0
+    assert "names no TorchServe" in other.stderr
 
 
 def _num_requests(server: TorchServeServer) -> float:

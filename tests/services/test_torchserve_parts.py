@@ -8,6 +8,8 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lookalike.bootstrap import wire
@@ -80,6 +82,24 @@ def test_a_gpu_takes_all_merged_requests_in_one_forward_and_a_cpu_each_on_its_ow
     found = [np.frombuffer(answers[n].body, "<f4").reshape(-1, 3)[:, 0].tolist() for n in (0, 1, 4)]
     assert found == [[1, 2], [3], [4, 5, 6]]
     assert json.loads(answers[3].body)["batch_size"] == 4
+
+
+@given(
+    parts=st.dictionaries(
+        st.sampled_from(["body", "data", "a", "b"]),
+        st.one_of(st.binary(max_size=40), st.text(), st.none(), st.integers()),
+    ),
+    shape=st.one_of(st.none(), st.text(max_size=20), st.sampled_from(["1,2,2,3", "0,2,2,3", "2,2,2,3", "-1,2,2,3"])),
+    accept=st.text(max_size=30),
+)
+def test_whatever_is_sent_has_an_answer_of_its_own(parts: dict[str, object], shape: str | None, accept: str) -> None:
+    handler = Handler(Counting("cpu"), ImageLimits(), threads=1)  # type: ignore[arg-type]
+    headers = {"accept": accept, **({} if shape is None else {"lookalike-shape": shape})}
+    strange, good = handler.answer([parts, pixels(7)], [headers, {"lookalike-shape": "1,2,2,3"}])
+    assert np.frombuffer(good.body, "<f4").tolist() == [7, 7, 7]
+    assert strange.status in (200, 415, 422)
+    if strange.status != 200:
+        assert json.loads(strange.body)["status"] == strange.status
 
 
 def test_java_is_that_of_java_home_then_of_the_path_then_of_the_wheel(tmp_path: Path) -> None:
@@ -163,12 +183,14 @@ def test_a_folder_whose_path_is_too_long_for_sockets_is_refused(tmp_path: Path) 
 
 def test_the_budget_turns_requests_away_and_says_when_all_are_done() -> None:
     async def use() -> None:
-        budget = Budget(10)
+        budget = Budget(10, 2)
         with budget.take(8):
             with pytest.raises(ServerBusy), budget.take(3):
                 pass
             with budget.take(2):
                 assert budget.num_requests == 2
+                with pytest.raises(ServerBusy), budget.take(0):  # a third one, however small
+                    pass
             drained = asyncio.create_task(budget.drained())
             await asyncio.sleep(0)
             assert not drained.done()
@@ -329,7 +351,7 @@ def test_a_torchserve_that_ends_at_once_is_given_up(monkeypatch: pytest.MonkeyPa
             Failing(),  # type: ignore[arg-type]
             "http://127.0.0.1:1",
             Recorder(TORCHSERVE),
-            Budget(1),
+            Budget(1, 1),
             poll_s=0.001,
             drain_s=0,
         )

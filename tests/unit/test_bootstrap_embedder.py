@@ -20,7 +20,7 @@ from lookalike.bootstrap import wire
 from lookalike.embedding.archive import write_archive
 from lookalike.embedding.baselines import build_baseline
 from lookalike.embedding.remote_http import EmbedderConnection
-from lookalike.errors import DependencyUnavailable, InvalidRequest
+from lookalike.errors import DependencyUnavailable, InvalidRequest, ModelNotFound
 from lookalike.pipeline.change import NewImage, add_images
 from lookalike.pipeline.index_gallery import embed_gallery
 from lookalike.pipeline.models import export_archive, import_model
@@ -242,7 +242,7 @@ def test_protocol_and_token_lead_to_torchserve(
     assert remote.runtime.batch_size == 4
     with pytest.raises(DependencyUnavailable, match="refuses the token"):
         opened(tmp_path, token="another", **there).embedder("color_edges")  # noqa: S106
-    with pytest.raises(DependencyUnavailable):
+    with pytest.raises(ModelNotFound):  # it does not speak our own protocol
         opened(tmp_path, url=torchserve_server.url).embedder("color_edges")
 
 

@@ -30,7 +30,7 @@ from services.embedder.torchserve.configuration import (
     environment,
     write_configuration,
 )
-from services.embedder.torchserve.front import MAX_UNDER_WAY_BYTES, Parts, create_front
+from services.embedder.torchserve.front import Parts, create_front
 from services.embedder.torchserve.java import find_java
 from services.embedder.torchserve.listening import Listener, bind, free_port, port_of
 from services.embedder.torchserve.metrics_page import create_metrics_page
@@ -59,9 +59,6 @@ def main() -> int:
     except LookalikeError as error:
         print(error.message, file=sys.stderr)  # noqa: T201 the log may not be set up
         return Exit.MISSING if isinstance(error, MissingExtra) else Exit.SETTINGS
-    except OSError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return Exit.PORT_TAKEN
 
 
 def _check(settings: Settings) -> None:
@@ -74,8 +71,11 @@ def _check(settings: Settings) -> None:
 
 async def _supervise(settings: Settings, workspace: Workspace, folder: Path) -> Exit:
     options = settings.torchserve
-    inference = bind(options.host, options.port)
-    metrics = bind(options.host, options.metrics_port)
+    try:
+        inference, metrics = bind(options.host, options.port), bind(options.host, options.metrics_port)
+    except OSError as error:
+        _log.error("cannot listen on %s: %s", options.host, error)
+        return Exit.PORT_TAKEN
     ports = Ports(free_port(), options.management_port or free_port(), free_port(), free_port(), free_port())
     workers = options.workers or _num_gpus() or 1
     threads = settings.embedder.threads or max(available_cores() // workers, 1)
@@ -94,7 +94,8 @@ async def _supervise(settings: Settings, workspace: Workspace, folder: Path) -> 
         recorder,
         workers=workers,
     )
-    budget = Budget(MAX_UNDER_WAY_BYTES)
+    # TorchServe copies each request, and its answers and itself want memory too.
+    budget = Budget((options.java_heap_mb << 20) // 4, options.queue_requests)
     supervisor = Supervisor(
         partial(TorchServeProcess.start, started, variables, folder),
         upstream,

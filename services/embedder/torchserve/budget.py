@@ -10,8 +10,9 @@ from lookalike.errors import ServerBusy
 class Budget:
     """Bytes and number of requests under way. For one event loop; nothing waits here, clients come again."""
 
-    def __init__(self, size_bytes: int) -> None:
+    def __init__(self, size_bytes: int, max_requests: int) -> None:
         self._size_bytes = size_bytes
+        self._max_requests = max_requests
         self._taken_bytes = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -23,7 +24,8 @@ class Budget:
         """Room for one request while within. Raises ServerBusy where there is none, or none any more."""
         if self.closed:
             raise ServerBusy("this server is being stopped")
-        if self._taken_bytes + size_bytes > self._size_bytes and self.num_requests:
+        is_full = self.num_requests >= self._max_requests or self._taken_bytes + size_bytes > self._size_bytes
+        if is_full and self.num_requests:
             raise ServerBusy("too many requests are under way")
         self._taken_bytes += size_bytes
         self.num_requests += 1

@@ -8,6 +8,7 @@ management API has no way from outside. ``docs/decisions/0012-torchserve-behind-
 import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -22,7 +23,6 @@ from services.embedder.torchserve.budget import Budget
 from services.embedder.torchserve.reconciler import Reconciler
 from services.embedder.torchserve.upstream import Upstream
 
-MAX_UNDER_WAY_BYTES = 8 * MAX_REQUEST_BYTES
 _FORM_BYTES = 1 << 20
 _SOON = {"Retry-After": "1"}
 
@@ -51,7 +51,7 @@ class Parts:
 def create_front(parts: Parts, recorder: Recorder) -> FastAPI:
     """The application. Without a token everybody may ask, which is for one machine."""
     app = FastAPI(title="Lookalike embedder on TorchServe", openapi_url=None, docs_url=None, redoc_url=None)
-    app.add_exception_handler(LookalikeError, _problem)
+    app.add_exception_handler(LookalikeError, partial(_problem, parts.budget))
     app.add_middleware(ObserveRequests, recorder=recorder)
 
     @app.get("/healthz")
@@ -125,8 +125,10 @@ async def _body(request: Request, size_bytes: int) -> bytes:
     return body
 
 
-async def _problem(request: Request, error: Exception) -> Response:
+async def _problem(budget: Budget, request: Request, error: Exception) -> Response:
     if not isinstance(error, LookalikeError):
         raise error
-    headers = _SOON if isinstance(error, ServerBusy) else None
+    headers = dict(_SOON) if isinstance(error, ServerBusy) else {}
+    if budget.closed:
+        headers["Connection"] = "close"  # the next request finds another replica
     return JSONResponse(problem(error), STATUS[error.kind], headers, PROBLEM_TYPE)

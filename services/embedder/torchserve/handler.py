@@ -52,9 +52,9 @@ class Handler:
     def answer(self, requests: Sequence[Mapping[str, Any]], headers: Sequence[Mapping[str, str]]) -> list[Answer]:
         """One answer for each request, in order. ``headers`` have names in lower case."""
         manifest = self._embedder.manifest
-        readings = list(
-            self._decoding.map(partial(read_request, manifest=manifest, limits=self._limits), requests, headers)
-        )
+        read = partial(read_request, manifest=manifest, limits=self._limits)
+        # One request alone, as a query is, goes without another thread.
+        readings = list((self._decoding.map if len(requests) > 1 else map)(read, requests, headers))
         found = self._embed([reading.images_GSSC for reading in readings])
         return [
             self._answer(reading, rows_GD, said.get("accept", ""))
@@ -76,7 +76,7 @@ class Handler:
         whichever others came with it.
         """
         if self._embedder.runtime.device == "cpu":
-            return list(self._waiting.map(self._embedder.embed, merged))
+            return list((self._waiting.map if len(merged) > 1 else map)(self._embedder.embed, merged))
         ends = np.cumsum([len(images) for images in merged])[:-1]
         return np.split(self._embedder.embed(np.concatenate(merged)), ends)
 

@@ -62,9 +62,11 @@ class Reconciler:
 
     def ask(self, name: str) -> bool:
         """Notes that a model was asked for, by the name under which it is served. Whether it has workers by plan."""
-        self._asked[name] = self._now()
         wanted = self._wanted.get(name)
-        return wanted is not None and wanted.workers > 0
+        if wanted is None:
+            return False
+        self._asked[name] = self._now()
+        return wanted.workers > 0
 
     def is_registered(self, name: str) -> bool:
         """As of the last round."""
@@ -116,7 +118,7 @@ class Reconciler:
             for entry in found.models.values()
         }
         since = self._now() - self._options.idle_s
-        asked = {name for name, at in list(self._asked.items()) if at > since}
+        asked = {name for name, at in dict(self._asked).items() if at > since}
         return wanted_models(self._models.list(), live, asked, workers=self._workers)
 
     def _do(self, action: Action, management: Management) -> None:

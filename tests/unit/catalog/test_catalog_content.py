@@ -13,7 +13,8 @@ def age(store: LocalStore) -> timedelta:
     info = store.head(KEY)
     assert info is not None
     assert info.modified_at is not None
-    assert [info] == list(store.list("galleries/"))
+    (listed,) = store.list("galleries/")
+    assert (listed.key, listed.size_bytes, listed.modified_at) == (info.key, info.size_bytes, info.modified_at)
     return datetime.now(UTC) - info.modified_at
 
 

@@ -17,7 +17,8 @@ os.getuid = os.geteuid = lambda: 0
 os.getgid = os.getegid = lambda: {gid}
 Worker.start = lambda self: warnings.warn("of something else")
 try:
-    run_worker(make_app("redis://127.0.0.1:1/0", visibility_s=60), None, [Queue.INDEX], threads=1, retries=1, receiving=Receiving())
+    app = make_app("redis://127.0.0.1:1/0", visibility_s=60)
+    run_worker(app, None, [Queue.INDEX], threads=1, retries=1, receiving=Receiving())
 except UserWarning as warning:
     print("raised:", warning)
 """

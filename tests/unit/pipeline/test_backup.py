@@ -311,6 +311,14 @@ def test_a_damaged_list_is_found(tiles: Tiles, place: LocalStore, tmp_path: Path
     assert verified(place, tmp_path).num_damaged == verified(place, tmp_path, made.backup_id).num_damaged == 0
 
 
+def test_a_former_backup_that_nobody_can_read_is_in_nobody_s_way(tiles: Tiles, place: LocalStore) -> None:
+    first = backed_up(tiles, place)
+    place.put(f"backups/{first.backup_id}.json", b"{")
+    second = backed_up(tiles, place)
+    assert second.new_objects == 0
+    assert find_backup(place, None) == second
+
+
 def test_what_the_backup_lacks_is_found_although_every_digest_is_right(
     tiles: Tiles, place: LocalStore, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ from lookalike.jobs.port import Job
 from lookalike.jobs.steps import Finished, Pending, Queue, Unit
 from lookalike.pipeline.job_run import run_job
 from lookalike.pipeline.job_steps import JobSteps
-from lookalike.pipeline.progress import silent
+from lookalike.pipeline.progress import Progress, silent
 
 JOB = "00000000-0000-0000-0000-000000000001"
 INDEXES = {"backends": ["exact", "faiss"]}
@@ -124,7 +124,8 @@ def test_indexes_are_built_from_the_set_that_was_the_newest_first(worked: Worked
 
 def test_a_re_embedding_takes_up_what_comes_until_it_promotes(worked: Worked) -> None:
     worked.tiles.put(*range(9))
-    worked.to_the_end(job("reembed", model=OLD, **INDEXES))
+    done = worked.to_the_end(job("reembed", model=OLD, **INDEXES))
+    assert done.progress == Progress("promote", 1, 1)  # its last stage is not shown as still to be done
     wanted = Job(**{**job("reembed", model=NEW, gate=False, **INDEXES).model_dump(), "job_id": JOB[:-1] + "2"})
     for unit in pending(worked.steps().advance(wanted, Queue.INDEX, silent)).units:
         worked.steps().run(wanted, unit.name, silent, starts=1)
