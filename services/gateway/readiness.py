@@ -41,7 +41,7 @@ class Readiness(BaseModel):
 
     ``galleries`` are those of the store's last answer, or before one, those that are open. ``problems`` are what could
     not be opened, by ``gallery/model/backend`` or by model; searches of it fail, others work. What wants a server that
-    is down is tried again, and is no problem once it is open.
+    is down is tried again, and is no problem once it is open. Both are empty where keys are on.
     """
 
     model_config = ConfigDict(frozen=True)

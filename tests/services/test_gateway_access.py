@@ -225,6 +225,15 @@ def test_metrics_are_open_or_for_readers(tmp_path: Path, client: TestClient) -> 
         assert float(found[1]) == 1
 
 
+def test_readiness_is_for_everybody_and_names_no_gallery(tmp_path: Path, prepared: Path) -> None:
+    shutil.copytree(prepared / "store", tmp_path / "store")
+    with gateway(tmp_path) as client:
+        answer = client.get("/readyz")
+        assert (answer.status_code, answer.json()["status"], answer.json()["galleries"]) == (200, "ready", [])
+        assert "colors" not in answer.text
+        assert "colors" in client.get("/v1/galleries", headers=key_for(client, Scope.READ)).text
+
+
 def test_while_the_store_is_away_known_keys_search_on(tmp_path: Path, prepared: Path) -> None:
     shutil.copytree(prepared / "store", tmp_path / "store")
     with gateway(tmp_path) as client, pytest.MonkeyPatch.context() as patch:

@@ -22,7 +22,7 @@ from services.gateway.cross_origin import CrossOrigin
 from services.gateway.host_names import HostNames
 from services.gateway.web_rules import WebRules
 
-SLOW_S = 0.6  # how long this gateway waits, so that the tests need not
+SLOW_S = 1.0  # how long this gateway waits, so that the tests need not
 POST = b"POST /v1/galleries HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 APP = "https://app.example"

@@ -26,8 +26,13 @@ async def healthz() -> Alive:
 
 @router.get("/readyz", responses={503: {"model": Readiness, "description": "The store has not answered yet."}})
 def readyz(app: App, response: Response) -> Readiness:
-    """What is ready and what is not: 200 once the store has answered, also while a server is away, else 503."""
+    """What is ready and what is not: 200 once the store has answered, also while a server is away, else 503.
+
+    Where keys are on it names no gallery: who asks here shows none.
+    """
     found = app.readier.look()
+    if app.access is not None:
+        found = found.model_copy(update={"galleries": [], "problems": {}})
     response.status_code = 503 if found.status == "unavailable" else 200
     return found
 
