@@ -2,10 +2,12 @@
 
 * images/s that one worker embeds on one core and on all of this machine's, house model, drawn 640 x 427 JPEGs, each in
   a process that may run on those cores only, from the file to the embedding;
-* bytes per image in the store (embeddings, and the index of each backend) and in the memory of a process that serves
+* bytes per image in the store (records, embeddings, and the index of each backend) and in the memory of a process that serves
   that one index and has searched it;
 * searches/s of one gateway and p99, for each backend, with 1 and with 8 clients that search by embedding without pause;
-* milliseconds of one upload: decode, resize and embed in process.
+* milliseconds of one upload: decode, resize and embed in process;
+* resident MB of the gateway, of an indexer worker and of an embedder worker (before it has loaded a model, and after
+  it has embedded with the house model) that serve nothing and do nothing.
 
 Prints JSON. All of it depends on the machine, which is described there; clients share its cores with the gateway.
 
@@ -21,6 +23,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,8 +34,10 @@ import numpy as np
 from benchmarks import synthetic_gallery
 from benchmarks.embed_folder import generate
 from benchmarks.machine import describe
+from benchmarks.queue_cluster import queue_cluster
 from benchmarks.search_http import Client, free_port
 from lookalike.catalog.indexes import IndexManifest
+from lookalike.pipeline.models import import_model
 
 BACKENDS = ("exact", "faiss", "annoy", "qdrant")
 CLIENTS = (1, 8)
@@ -48,6 +54,7 @@ def measure(folder: Path, given: argparse.Namespace) -> dict[str, object]:
         "embedding": _embedding(images),
         "bytes_per_image": _bytes_per_image(folder, manifests, given),
         "serving": _serving(folder, given),
+        "at_rest_mb": _at_rest(folder, images),
         "num_images": given.num,
         "dimension": given.dim,
         "machine": describe("torch", "numpy", "faiss-cpu", "annoy", "scikit-learn", "qdrant-edge-py"),
@@ -105,12 +112,17 @@ def _bytes_per_image(folder: Path, manifests: list[IndexManifest], given: argpar
     resident = {
         backend: (_own("--serve", str(folder), backend, str(given.dim)) - nothing) / given.num for backend in BACKENDS
     }
-    sets = sum(path.stat().st_size for path in (folder / "store").glob("galleries/*/embeddings/**/*") if path.is_file())
     return {
-        "embeddings_stored": round(sets / given.num),
+        "records_stored": round(_stored(folder, "records") / given.num),
+        "embeddings_stored": round(_stored(folder, "embeddings") / given.num),
         "index_stored": {name: round(value) for name, value in stored.items()},
         "resident_when_served": {name: round(value) for name, value in resident.items()},
     }
+
+
+def _stored(folder: Path, kind: str) -> int:
+    """Bytes of one kind of object of the gallery."""
+    return sum(path.stat().st_size for path in (folder / "store").glob(f"galleries/*/{kind}/**/*") if path.is_file())
 
 
 def serve(folder: Path, backend: str, dimension: int) -> int:
@@ -138,19 +150,45 @@ def _serving(folder: Path, given: argparse.Namespace) -> dict[str, object]:
     queries_QD = next(synthetic_gallery.draw(200, given.dim, seed=1))
     port = free_port()
     settings = {**os.environ, **synthetic_gallery.environment(folder), "LOOKALIKE_GATEWAY__PORT": str(port)}
-    with subprocess.Popen([sys.executable, "-m", "services.gateway"], env=settings) as gateway:
+    with _gateway(settings, port):
+        return {
+            backend: {
+                f"{number}_clients": _asked(port, backend, queries_QD, number, given.seconds) for number in CLIENTS
+            }
+            for backend in BACKENDS
+        }
+
+
+def _at_rest(folder: Path, images: Path) -> dict[str, float]:
+    apart = folder / "at-rest"
+    apart.mkdir()
+    with queue_cluster(apart) as at:
+        name = str(import_model(at.workspace, "house").ref)
+        embedder = at.start("embedder")
+        found = {"indexer": at.workers[0].rss_mb(), "embedder": embedder.rss_mb()}
+        at.ingest("few", images)
+        at.embed("few", name)
+        found["embedder with a model"] = embedder.rss_mb()
+    port = free_port()
+    settings = {**os.environ, **synthetic_gallery.environment(apart / "none"), "LOOKALIKE_GATEWAY__PORT": str(port)}
+    with _gateway(settings, port) as process:
+        pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+        found["gateway"] = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    return {name: round(megabytes) for name, megabytes in found.items()}
+
+
+@contextmanager
+def _gateway(settings: Mapping[str, str], port: int) -> Iterator["subprocess.Popen[bytes]"]:
+    """A gateway that is ready; its own words go to standard error, where they are no part of the figures."""
+    command = [sys.executable, "-m", "services.gateway"]
+    with subprocess.Popen(command, env=settings, stdout=sys.stderr) as gateway:
         try:
             until = time.monotonic() + READY_S
             while not Client(port).is_ready():
                 if time.monotonic() > until or gateway.poll() is not None:
                     raise RuntimeError("the gateway did not become ready")
                 time.sleep(0.05)
-            return {
-                backend: {
-                    f"{number}_clients": _asked(port, backend, queries_QD, number, given.seconds) for number in CLIENTS
-                }
-                for backend in BACKENDS
-            }
+            yield gateway
         finally:
             gateway.terminate()
 

@@ -31,8 +31,8 @@ class Kind(StrEnum):
     PART = "part"
     VERSION = "version"
     RECORDS = "records"
-    IMAGE = "image"
     NOTES = "notes"  # of an ingest that was interrupted and not begun again
+    IMAGE = "image"
 
 
 @dataclass(frozen=True)
@@ -156,13 +156,11 @@ def find_garbage(store: ObjectStore, gallery: str, kept: References, cutoff: dat
     yield from _documents(store, f"{folder}sets/", Kind.SET, kept, cutoff)
     yield from _folders(store, f"{folder}embeddings/", Kind.PART, kept, cutoff)
     yield from _documents(store, f"{folder}versions/", Kind.VERSION, kept, cutoff)
-    for prefix, kind in ((f"{folder}records/", Kind.RECORDS), (f"{folder}images/", Kind.IMAGE)):
-        for info in store.list(prefix):
-            if not is_young(info, cutoff) and not kept.keeps(kind, _stem(info)):
-                yield Garbage(kind, _stem(info), None, (info,))
+    yield from _contents(store, f"{folder}records/", Kind.RECORDS, kept, cutoff)
     for info in store.list(f"{folder}ingesting/"):
         if not is_young(info, cutoff):
             yield Garbage(Kind.NOTES, info.key.removeprefix(f"{folder}ingesting/"), None, (info,))
+    yield from _contents(store, f"{folder}images/", Kind.IMAGE, kept, cutoff)
 
 
 def thing_of(key: str) -> tuple[Kind, str] | None:
@@ -225,6 +223,12 @@ def _documents(store: ObjectStore, prefix: str, kind: Kind, kept: References, cu
     for info in store.list(prefix):
         if not is_young(info, cutoff) and not kept.keeps(kind, _stem(info)):
             yield Garbage(kind, _stem(info), info)
+
+
+def _contents(store: ObjectStore, prefix: str, kind: Kind, kept: References, cutoff: datetime) -> Iterator[Garbage]:
+    for info in store.list(prefix):
+        if not is_young(info, cutoff) and not kept.keeps(kind, _stem(info)):
+            yield Garbage(kind, _stem(info), None, (info,))
 
 
 def _referred(store: ObjectStore, kind: type[documents.D], key: str) -> documents.D:

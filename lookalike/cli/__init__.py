@@ -1,7 +1,9 @@
 """The command line: ``lookalike …``. Commands call the straight path and hold no logic of their own."""
 
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
 from lookalike.errors import InvalidRequest, LookalikeError, MissingExtra
 
@@ -10,7 +12,13 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Runs the command of this process's arguments."""
+    # The first process of a container is not ended by a signal that it does not handle.
+    signal.signal(signal.SIGTERM, _leave)
     sys.exit(run(sys.argv[1:]))
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
 
 
 def run(arguments: Sequence[str]) -> int:

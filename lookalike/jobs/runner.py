@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
@@ -223,7 +224,8 @@ class Runner:
             lease.touch()
             is_noted = self._note(job, progress)
             if begun is not None and is_noted and progress.stage == job.stage and progress.done > job.done:
-                self.turns.unmark(begun)
+                with suppress(DependencyUnavailable):  # the work goes on, and the next report says it again
+                    self.turns.unmark(begun)
 
         return report
 

@@ -83,7 +83,9 @@ def back_up(
             except Moved as moved:
                 _log.info("the backup takes another moment: %s", moved)
                 continue
-            return manifest, [] if keep is None or manifest.damaged else prune(place, keep)
+            if keep is None or manifest.damaged:
+                return manifest, []
+            return manifest, prune(place, keep, made=manifest.backup_id, still_ours=held.check)
         raise AssertionError("the last try leaves out what it cannot copy")
 
 

@@ -100,7 +100,8 @@ class Copier:
             data = self.store.get(item.key)
             _check(item, sha256(data).hexdigest())
             return self.keep(data), len(data)
-        here = self.store.local_path(item.key)
+        # What is named by its digest never changes; anything else may, between two looks at its file.
+        here = None if item.expected is None else self.store.local_path(item.key)
         if here is not None:
             return self._copied_file(item, here)
         fetched = self.scratch / uuid.uuid4().hex

@@ -1,46 +1,45 @@
 """Old backups, and what only they had."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from lookalike.catalog import documents
 from lookalike.errors import InvalidRequest
-from lookalike.pipeline.backup_format import (
-    BACKUPS,
-    ENTRIES,
-    OBJECTS,
-    BackupManifest,
-    list_backups,
-    manifest_key,
-    read_entries,
-)
+from lookalike.pipeline.backup_format import BACKUPS, ENTRIES, OBJECTS, BackupManifest, manifest_key, read_entries
 from lookalike.pipeline.backup_known import Digests
 from lookalike.storage.port import ObjectStore
 
 
-def prune(place: ObjectStore, keep: int) -> list[str]:
+def prune(
+    place: ObjectStore, keep: int, *, made: str | None = None, still_ours: Callable[[], object] = lambda: None
+) -> list[str]:
     """Removes all backups but the newest ``keep``, and what none of those has; says which.
 
-    Nobody may write to the place meanwhile. Stopped anywhere, what is left of the removed ones goes the next time.
-    Raises InvalidRequest for fewer than one, DamagedArtifact where a list of a kept backup is damaged: then nothing of
-    what it might need is removed.
+    The backup ``made`` is the newest, whatever the clocks said that named the others. Nobody may write to the place
+    meanwhile: ``still_ours`` raises when somebody does. Stopped anywhere, what is left of the removed ones goes the
+    next time. Raises InvalidRequest for fewer than one, DamagedArtifact where a list of a kept backup is damaged: then
+    nothing of what it might need is removed.
     """
     if keep < 1:
         raise InvalidRequest("at least one backup is kept")
-    kept = list_backups(place)[:keep]
+    newest = None if made is None else manifest_key(made)
+    names = sorted((info.key for info in place.list(BACKUPS)), key=lambda name: (name == newest, name), reverse=True)
+    kept = [documents.read(place, BackupManifest, name) for name in names[:keep]]
     needed = Digests.of(digest for manifest in kept for digest in _digests(place, manifest))
     parts = {part.digest for manifest in kept for part in manifest.parts}
-    names = {manifest_key(manifest.backup_id) for manifest in kept}
-    removed = []
-    for info in list(place.list(BACKUPS)):
-        if info.key not in names:
-            place.delete(info.key)
-            removed.append(info.key.removeprefix(BACKUPS).removesuffix(".json"))
+
+    def remove(key: str) -> None:
+        still_ours()
+        place.delete(key)
+
+    for name in names[keep:]:
+        remove(name)
     for info in place.list(ENTRIES):
         if info.key.removeprefix(ENTRIES).removesuffix(".jsonl") not in parts:
-            place.delete(info.key)
+            remove(info.key)
     for info in place.list(OBJECTS):
         if info.key.rpartition("/")[2] not in needed:
-            place.delete(info.key)
-    return removed
+            remove(info.key)
+    return sorted(name.removeprefix(BACKUPS).removesuffix(".json") for name in names[keep:])
 
 
 def _digests(place: ObjectStore, manifest: BackupManifest) -> Iterator[str]:

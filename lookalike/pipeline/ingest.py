@@ -82,7 +82,9 @@ def ingest(
         step, note = item
         if not isinstance(step, New):
             return step
-        return _read(store, gallery, name, source, step, limits, known) if note is None else _noted(step, note, name)
+        if note is None or not _is_whole(store, gallery, note):
+            return _read(store, gallery, name, source, step, limits, known)
+        return _noted(step, note, name)
 
     def settled(executor: ThreadPoolExecutor) -> Iterator[ImageRecord]:
         outcomes = map_ordered(executor, settle, follow_notes(steps, before), window=threads * 4)
@@ -167,6 +169,11 @@ def _note(new: New, outcome: ImageRecord | Failed) -> Note:
     if isinstance(outcome, ImageRecord):
         return Note(key=new.image.key, stamp=new.image.stamp, record=outcome)
     return Note(key=new.image.key, stamp=new.image.stamp, failure=outcome.failure, stays=outcome.kept is not None)
+
+
+def _is_whole(store: ObjectStore, gallery: str, note: Note) -> bool:
+    """Not where the gallery was deleted meanwhile: nothing but the note spoke of those bytes."""
+    return note.record is None or store.head(keys.image(gallery, note.record.sha256)) is not None
 
 
 def _noted(new: New, note: Note, name: str) -> ImageRecord | Failed:

@@ -63,8 +63,10 @@ class Notes:
 
     def before(self) -> Iterator[Note]:
         """What interrupted runs have noted and is believed, as written: in key order, unless the source has changed."""
-        for info in self._objects():
-            self._number = max(self._number, int(info.key.rpartition("/")[2].partition(".")[0]) + 1)
+        found = self._objects()
+        if found:  # what this run writes comes after all of them, also while they are read
+            self._number = int(found[-1].key.rpartition("/")[2].partition(".")[0]) + 1
+        for info in found:
             age = timedelta.max if info.modified_at is None else self.now() - info.modified_at
             if age > timedelta(seconds=self.believed_s):
                 continue

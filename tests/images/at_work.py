@@ -145,7 +145,9 @@ class _Work:
     def trainer(self) -> dict[str, Any]:
         """Stopped while it trains, it goes on from its checkpoint, and the model is in the store."""
         run = "/var/lib/lookalike/runs/stopped"
-        small = [word for one in ("input_size=32", "epochs=500", "checkpoint_s=0.2") for word in ("--set", one)]
+        small = [
+            word for one in ("input_size=32", "schedule.epochs=500", "checkpoint_s=0.2") for word in ("--set", one)
+        ]
         train = ["train", "vanilla_ae", "--data", "/pictures", "--run", run, *small]
         self._start("trainer", *train)
         until(self._lab, "trainer", "sh", "-c", f"ls {run}/checkpoints 2>/dev/null | grep -q .")

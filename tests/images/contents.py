@@ -54,7 +54,7 @@ def examine(lab: Lab, image: Image, base: str) -> Contents:
         raise ImageAtFault(f"{tag}: torch is {'in it' if has_torch else 'missing'}")
     installed = lab.once(tag, "-c", _INSTALLED, entrypoint="/opt/venv/bin/python").split()
     if unpinned := sorted(set(map(_normal, installed)) - _pinned()):
-        raise ImageAtFault(f"{tag} holds what requirements/constraints.txt does not pin: {unpinned}")
+        raise ImageAtFault(f"{tag} holds what requirements/ does not pin: {unpinned}")
     layers = dict(zip(said["RootFS"]["Layers"], _layer_sizes(lab, tag), strict=True))
     return Contents(said["Size"], said["Size"] - below["Size"], layers, tuple(exempt))
 
@@ -77,8 +77,10 @@ def described(lab: Lab, tag: str) -> dict[str, Any]:
 
 
 def _pinned() -> set[str]:
-    text = (REPOSITORY / "requirements" / "constraints.txt").read_text(encoding="utf-8")
-    return {_normal(line) for line in text.splitlines()} | {_normal(f"lookalike=={version()}")}
+    # The latter for setuptools, which torch needs as well.
+    files = [REPOSITORY / "requirements" / name for name in ("constraints.txt", "build.txt")]
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    return {_normal(line) for line in (*lines, f"lookalike=={version()}")}
 
 
 def _normal(pin: str) -> str:

@@ -170,6 +170,8 @@ def stack(folder: Path, *, stand_ins: bool) -> Iterator[Stack]:
         yield made
     finally:
         made.compose("down", "--volumes", profiles="commands")
+        if made.left():  # podman-compose may go on before a container has ended
+            made.compose("down", "--volumes", profiles="commands")
         made.http.close()
 
 

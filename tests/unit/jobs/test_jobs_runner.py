@@ -204,6 +204,36 @@ def test_workers_that_die_at_one_unit_but_come_further_each_time_are_not_counted
     assert (failed.state, failed.error.code) == (JobState.FAILED, "worker_lost")
 
 
+def test_a_queue_that_is_away_for_a_moment_interrupts_no_unit_that_goes_on(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """What ends a process leaves nothing behind: no handler runs."""
+
+    def away(name: str) -> None:
+        raise DependencyUnavailable("the queue does not answer", dependency="queue")
+
+    def dies(job: Job, queue: Queue, report: Report) -> Finished:
+        report(Progress("ingest", 1))
+        raise Killed
+
+    def goes_on(job: Job, queue: Queue, report: Report) -> Finished:
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(parts.turns, "unmark", away)
+            report(Progress("ingest", 2))
+        return Finished({})
+
+    parts.runner.save_every_s = 0.0
+    job = parts.submit()
+    (message,) = parts.outbox.take()
+    parts.steps.advance = dies  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        parts.runner.work(message)
+    parts.steps.advance = goes_on  # type: ignore[method-assign]
+    parts.runner.work(message)
+    assert parts.jobs.get(job.job_id).state is JobState.SUCCEEDED
+
+
 def test_jobs_of_one_lane_take_turns_and_another_lane_does_not_wait(parts: Parts) -> None:
     first, second, added = parts.submit(), parts.submit(), parts.submit(kind="add")
     one, two, three = parts.outbox.take()

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,14 +13,25 @@ from lookalike.catalog import keys
 from lookalike.catalog.indexes import TunedParams
 from lookalike.catalog.orphans import find_garbage, references
 from lookalike.catalog.snapshot import NEVER_YOUNG
-from lookalike.errors import DamagedArtifact, InvalidRequest
-from lookalike.pipeline.backup_format import ENTRIES, OBJECTS, find_backup, list_backups, read_entries
+from lookalike.errors import BackupRunning, DamagedArtifact, InvalidRequest
+from lookalike.pipeline import backup_copy
+from lookalike.pipeline.backup_format import (
+    BACKUPS,
+    ENTRIES,
+    OBJECTS,
+    find_backup,
+    list_backups,
+    manifest_key,
+    read_entries,
+)
+from lookalike.pipeline.backup_lock import Held
 from lookalike.pipeline.backup_prune import prune
 from lookalike.pipeline.backup_verify import Verification, verify
 from lookalike.pipeline.change import embed_and_follow
 from lookalike.pipeline.collect import collect
 from lookalike.pipeline.index_gallery import roll_back_gallery
 from lookalike.pipeline.retention import Retention
+from lookalike.storage.digests import file_sha256
 from lookalike.storage.local import LocalStore
 from lookalike.storage.port import ObjectInfo, ObjectStore
 from lookalike.storage.tar import TarReader, TarWriter
@@ -389,3 +401,59 @@ def test_large_objects_are_streamed_and_checked(tiles: Tiles, place: LocalStore,
     assert made.size_bytes > len(big)
     info: ObjectInfo | None = place.head("lock.json")
     assert info is None  # nobody asked for a lock
+
+
+def test_the_one_that_was_just_made_is_kept_whatever_the_clock_said_before(
+    tiles: Tiles, place: LocalStore, tmp_path: Path
+) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    ahead = backed_up(tiles, place, now=lambda: tomorrow)
+    made = backed_up(tiles, place, keep=1)
+    assert [one.backup_id for one in list_backups(place)] == [made.backup_id]
+    assert verified(place, tmp_path, made.backup_id).num_damaged == 0
+    assert ahead.backup_id > made.backup_id
+
+
+def test_a_backup_under_another_name_is_not_removed_in_place_of_an_older_one(
+    tiles: Tiles, place: LocalStore, tmp_path: Path
+) -> None:
+    first = backed_up(tiles, place)
+    place.put(f"{BACKUPS}zz.json", place.get(manifest_key(first.backup_id)))
+    place.delete(manifest_key(first.backup_id))
+    prune(place, 1)
+    assert [one.backup_id for one in list_backups(place)] == [first.backup_id]
+
+
+def test_who_has_lost_the_lock_removes_nothing(tiles: Tiles, place: LocalStore, tmp_path: Path) -> None:
+    """Another process may be writing by now, which counts on what is there."""
+    backed_up(tiles, place)
+    before = {info.key for info in place.list("")}
+    held = Held()
+
+    class Losing(LocalStore):
+        def put(self, key: str, data: bytes) -> str:
+            held.is_lost = key.startswith(BACKUPS)
+            return super().put(key, data)
+
+    with pytest.raises(BackupRunning):
+        backed_up(tiles, Losing(tmp_path / "backups"), lock=nullcontext(held), keep=1)
+    assert before <= {info.key for info in place.list("")}
+
+
+def test_a_file_that_changes_while_it_is_copied_is_in_it_as_it_was_or_as_it_is(
+    tiles: Tiles, place: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long ledger of failures, which is written again between two looks at its file."""
+    key = keys.failures(GALLERY, "ingest")
+    tiles.at.store.put(key, b"1" * (2 << 20))
+
+    def file_sha256_and_then(path: Path) -> str:
+        found = file_sha256(path)
+        if tiles.at.store.get(key).startswith(b"1"):
+            tiles.at.store.put(key, b"2" * (2 << 20))
+        return found
+
+    monkeypatch.setattr(backup_copy, "file_sha256", file_sha256_and_then)
+    backed_up(tiles, place)
+    assert tiles.at.store.get(key).startswith(b"2")
+    assert verified(place, tmp_path).damaged == ()

@@ -9,7 +9,7 @@ from test_ingest_runs import GALLERY, Bench, Shelf, counts, png
 
 from lookalike.catalog import keys
 from lookalike.catalog.orphans import Kind, find_garbage, references
-from lookalike.errors import UrlUnreachable
+from lookalike.errors import GalleryNotFound, UrlUnreachable
 from lookalike.pipeline import ingest_notes
 from lookalike.pipeline.ingest_notes import Note, Notes
 from lookalike.types.images import Labels
@@ -154,7 +154,8 @@ def test_notes_that_nobody_comes_back_for_are_garbage_one_day(bench: Bench) -> N
         return (one.kind for one in find_garbage(bench.store, GALLERY, kept, cutoff))
 
     assert Kind.NOTES not in set(garbage(datetime.now(UTC) - timedelta(hours=1)))
-    assert Kind.NOTES in set(garbage(datetime.now(UTC) + timedelta(hours=1)))
+    found = list(garbage(datetime.now(UTC) + timedelta(hours=1)))
+    assert found.index(Kind.IMAGE) == found.count(Kind.NOTES) > 0  # they refer to images, so they go before them
 
 
 def test_many_notes_are_written_together(tmp_path: Path) -> None:
@@ -168,3 +169,45 @@ def test_many_notes_are_written_together(tmp_path: Path) -> None:
     notes.add(Note(key="9a", stamp="x"))
     assert len(noted(bench)) == 1
     assert [note.key for note in Notes(bench.store, GALLERY, "s", 3600).before()] == [*map(str, range(10)), "9a"]
+
+
+class Dropping(Shelf):
+    """Somebody deletes the gallery while one of its images is read."""
+
+    def __init__(self, bench: Bench, at: str, **contents: bytes) -> None:
+        super().__init__(**contents)
+        self.bench, self.at = bench, at
+
+    def read(self, image: "object") -> bytes:
+        if getattr(image, "key", None) == self.at:
+            self.at = ""
+            self.bench.galleries.delete(GALLERY)
+        return super().read(image)  # type: ignore[arg-type]
+
+
+def test_what_was_noted_and_deleted_with_its_gallery_is_read_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The notes are written after the deletion, and the bytes that they speak of were there before it."""
+    monkeypatch.setattr(ingest_notes, "WRITE_EVERY_S", 3600.0)
+    monkeypatch.setattr(ingest_notes, "_MOST", 10)
+    shelf = Dropping(bench, "05", **{f"{index:02}": png(index) for index in range(20)})
+    with pytest.raises(GalleryNotFound):
+        bench.run(shelf, threads=1)
+    assert noted(bench)
+    assert counts(bench.run(shelf)) == (20, 0, 0, 0, 0)
+    lacking = [
+        key for key, record in bench.records().items() if bench.store.head(keys.image(GALLERY, record.sha256)) is None
+    ]
+    assert lacking == []
+
+
+def test_notes_of_a_run_that_goes_on_replace_none_that_it_has_not_read_yet(bench: Bench) -> None:
+    shelf = shelf_of(30, deadly="25")
+    interrupt(bench, shelf)
+    shelf.deadly = "27"
+    shelf.contents["00"] = png(99)
+    interrupt(bench, shelf)
+    shelf.deadly = None
+    bench.run(shelf)
+    assert not set(shelf.read_since()) & {f"{index:02}" for index in range(1, 20)}
