@@ -2,7 +2,7 @@
 
 * images/s that one worker embeds on one core and on all of this machine's, house model, drawn 640 x 427 JPEGs, each in
   a process that may run on those cores only, from the file to the embedding;
-* bytes per image in the store (records, embeddings, and the index of each backend) and in the memory of a process that serves
+* bytes per image in the store (records, embeddings, index of each backend) and in the memory of a process that serves
   that one index and has searched it;
 * searches/s of one gateway and p99, for each backend, with 1 and with 8 clients that search by embedding without pause;
 * milliseconds of one upload: decode, resize and embed in process;

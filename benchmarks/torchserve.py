@@ -20,8 +20,10 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import numpy as np
@@ -32,10 +34,10 @@ from lookalike.bootstrap import wire
 from lookalike.embedding.port import Embedder
 from lookalike.embedding.stream import Embedded, embed_stream
 from lookalike.embedding.torch_local import TorchEmbedder
-from lookalike.embedding.torchserve import TorchServeEmbedder
 from lookalike.images.limits import ImageLimits
 from lookalike.images.prepare import prepare
 from lookalike.pipeline.models import import_model
+from lookalike.pipeline.workspace import Workspace
 from lookalike.settings import load
 
 MAX_RATIO = 1.15
@@ -94,13 +96,10 @@ def measure(given: argparse.Namespace, folder: Path) -> dict[str, dict[str, obje
     url = f"http://127.0.0.1:{ports['TORCHSERVE__PORT']}"
     served = {name: str(port) for name, port in ports.items()}
     with process(["-m", "services.embedder.torchserve"], {**settings, **served}, f"{url}/ping"):
-        options = load().embedder  # what the environment says of the client: in flight, batch size
-        remote = TorchServeEmbedder(
-            url, manifest, token=TOKEN, in_flight=options.in_flight, batch_size=options.batch_size
-        )
+        through = {**settings, "EMBEDDER__URL": url, "EMBEDDER__PROTOCOL": "torchserve"}
+        remote = wire(load(_variables(through)))
         many = many_images(local, remote, list(islice(cycle(files), given.num_images)), given.repeats)
-        through = {"EMBEDDER__URL": url, "EMBEDDER__PROTOCOL": "torchserve"}
-        one = one_query(local, {**settings, **through}, files, given.queries)
+        one = one_query(local, through, files, given.queries)
         remote.close()
     local.close()
     workspace.close()
@@ -108,19 +107,22 @@ def measure(given: argparse.Namespace, folder: Path) -> dict[str, dict[str, obje
     return {"many": many, "one": one, "machine": machine}
 
 
-def many_images(local: Embedder, remote: Embedder, files: Sequence[Path], repeats: int) -> dict[str, object]:
-    """Seconds from files to embeddings, in turns."""
-    took: dict[str, list[float]] = {"local": [], "remote": []}
-    found: dict[str, list[np.ndarray]] = {"local": [], "remote": []}
-    for embedder in (local, remote):
-        _through(embedder, files[:64])  # warms up
+def many_images(local: Embedder, at: Workspace, files: Sequence[Path], repeats: int) -> dict[str, object]:
+    """Seconds from files to embeddings, in turns. ``at`` embeds through TorchServe, with its own number of threads."""
+    ways = {
+        "local": partial(_through, local, "auto"),
+        "remote": partial(_through, at.embedder("house"), at.decode_workers),
+    }
+    took: dict[str, list[float]] = {name: [] for name in ways}
+    found: dict[str, np.ndarray] = {}
+    for way in ways.values():
+        way(files[:96])  # warms up
     for _ in range(repeats):
-        for name, embedder in (("local", local), ("remote", remote)):
+        for name, way in ways.items():
             started = time.perf_counter()
-            embeddings_ND = _through(embedder, files)
+            found[name] = way(files)
             took[name].append(time.perf_counter() - started)
-            found[name] = [embeddings_ND]
-    cosine = float((found["local"][0] * found["remote"][0]).sum(axis=1).min())
+    cosine = float((found["local"] * found["remote"]).sum(axis=1).min())
     assert cosine >= 0.9999, f"the embeddings differ: cosine {cosine}"
     ratios = [remote_s / local_s for local_s, remote_s in zip(took["local"], took["remote"], strict=True)]
     return {
@@ -182,9 +184,9 @@ def one_query(
     }
 
 
-def _through(embedder: Embedder, files: Sequence[Path]) -> np.ndarray:
+def _through(embedder: Embedder, workers: int | Literal["auto"], files: Sequence[Path]) -> np.ndarray:
     parts = []
-    for outcome in embed_stream(files, Path.read_bytes, embedder):
+    for outcome in embed_stream(files, Path.read_bytes, embedder, workers=workers):
         assert isinstance(outcome, Embedded), outcome
         parts.append(outcome.embeddings_ND)
     return np.concatenate(parts)

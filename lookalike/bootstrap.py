@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from lookalike.catalog.api_keys import ApiKeys
 from lookalike.catalog.embedding_sets import EmbeddingSets
@@ -14,6 +14,7 @@ from lookalike.catalog.indexes import Indexes
 from lookalike.catalog.live import LivePointers
 from lookalike.catalog.local_artifacts import LocalArtifacts
 from lookalike.catalog.models import Models
+from lookalike.embedding.cores import available_cores
 from lookalike.embedding.named import NamedEmbedder
 from lookalike.embedding.port import Embedder
 from lookalike.errors import DependencyUnavailable
@@ -32,7 +33,7 @@ from lookalike.pipeline.retention import Retention
 from lookalike.pipeline.search import QueryParts
 from lookalike.pipeline.served import Serving
 from lookalike.pipeline.workspace import Workspace
-from lookalike.settings import QdrantSettings, Settings, StorageSettings
+from lookalike.settings import EmbedderSettings, QdrantSettings, Settings, StorageSettings
 from lookalike.storage.local import LocalStore
 from lookalike.storage.observed import ObservedStore
 from lookalike.storage.port import ObjectStore
@@ -164,7 +165,7 @@ def wire(settings: Settings) -> Workspace:
         fetch=fetch,
         source_buckets=SourceBuckets(settings.jobs.source_buckets, partial(open_bucket, settings)),
         limits=limits,
-        decode_workers=settings.embedder.decode_threads or "auto",
+        decode_workers=_decode_workers(settings.embedder),
         query=QueryParts(embedder=embedders, fetch=fetch, limits=limits, preferred_backend=settings.search.backend),
         min_parity=settings.build.min_parity,
         gate=gate_rule(settings) if settings.gate.enabled else None,
@@ -267,6 +268,13 @@ def queue_depths(settings: Settings) -> Iterator[Callable[[], Mapping[str, int]]
         yield turns.depths
     finally:
         turns.close()
+
+
+def _decode_workers(said: EmbedderSettings) -> int | Literal["auto"]:
+    """With TorchServe so many more that requests under way, which are waited for, leave every core its decoder."""
+    if said.decode_threads is None and said.url is not None and said.protocol == "torchserve":
+        return available_cores() + said.in_flight
+    return said.decode_threads or "auto"
 
 
 def _fetcher(settings: Settings, limits: ImageLimits) -> Callable[[str], bytes]:

@@ -12,6 +12,9 @@ from lookalike.errors import AlreadyExists, GalleryNotFound, ObjectNotFound, Pre
 from lookalike.storage.port import ObjectStore
 from lookalike.types.images import ImageRecord
 
+_POINTER = "gallery.json"
+_PAGE = 1000  # objects that an S3 server lists in one answer
+
 
 class GalleryVersion(Document):
     """All images of a gallery at one moment. Its identifier is the digest of this document."""
@@ -74,12 +77,24 @@ class Galleries:
 
     def list(self) -> list[GalleryPointer]:
         """All galleries, by name."""
-        found = []
-        for info in self._store.list(keys.GALLERIES):
-            parts = info.key.split("/")
-            if len(parts) == 3 and parts[2] == "gallery.json":
-                found.append(documents.read(self._store, GalleryPointer, info.key))
-        return found
+        return [documents.read(self._store, GalleryPointer, key) for key in self._pointers()]
+
+    def _pointers(self) -> Iterator[str]:
+        """Their keys. Of a gallery with many objects no more are listed than a server shows at once."""
+        after: str | None = ""
+        while after is not None:
+            listing, after, passed = self._store.list(keys.GALLERIES, after=after), None, 0
+            for info in listing:
+                parts = info.key.split("/")
+                if len(parts) == 3 and parts[2] == _POINTER:
+                    yield info.key
+                    passed = 0
+                passed += 1
+                if passed > _PAGE:
+                    folder = f"{keys.GALLERIES}{parts[1]}/"
+                    # The last key before the pointer, or one after all of the gallery.
+                    after = folder + _POINTER[:-1] if info.key < folder + _POINTER else f"{folder[:-1]}0"
+                    break
 
     def delete(self, name: str) -> None:
         """Removes the gallery and everything made of it; the pointer first, so that it is gone at once."""
@@ -120,15 +135,23 @@ class Galleries:
         return None
 
     def replace(
-        self, base: GalleryVersion, all_records: Iterable[ImageRecord], *, source: tuple[str, str] | None = None
+        self,
+        base: GalleryVersion,
+        all_records: Iterable[ImageRecord],
+        *,
+        source: tuple[str, str] | None = None,
+        created_at: str | None = None,
     ) -> GalleryVersion:
-        """Makes ``all_records``, in key order, the present version. Raises PreconditionFailed if ``base`` is not."""
+        """Makes ``all_records``, in key order, the present version. Raises PreconditionFailed if ``base`` is not.
+
+        With ``created_at`` also where the gallery is another of that name by now, without the bytes of the former.
+        """
         parts = tuple(records.write_parts(self._store, base.gallery, all_records))
         version = GalleryVersion(gallery=base.gallery, parts=parts)
         self._save(version)
 
         def move(present: GalleryPointer | None) -> GalleryPointer:
-            pointer = self._same(base, present)
+            pointer = self._same(base, present, created_at)
             sources = pointer.sources if source is None else {**pointer.sources, source[0]: source[1]}
             return pointer.model_copy(update={"version_id": version.version_id, "sources": sources})
 
@@ -152,10 +175,10 @@ class Galleries:
         assert written is not None  # noqa: S101 -- change() calls move at least once
         return written
 
-    def _same(self, base: GalleryVersion, present: GalleryPointer | None) -> GalleryPointer:
+    def _same(self, base: GalleryVersion, present: GalleryPointer | None, created_at: str | None) -> GalleryPointer:
         if present is None:
             raise GalleryNotFound(f"there is no gallery {base.gallery!r}", gallery=base.gallery)
-        if present.version_id != base.version_id:
+        if present.version_id != base.version_id or created_at not in (None, present.created_at):
             raise PreconditionFailed(f"gallery {base.gallery!r} has changed meanwhile", gallery=base.gallery)
         return present
 

@@ -77,8 +77,8 @@ class PinnedStore(ReadOnly):
     def fetch_file(self, key: str, path: Path) -> None:
         self._store.fetch_file(key, path)
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        return self._store.list(prefix)
+    def list(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
+        return self._store.list(prefix, after=after)
 
 
 def snapshot_gallery(store: ObjectStore, gallery: str, also: Roots = NO_ROOTS) -> GallerySnapshot:

@@ -70,7 +70,7 @@ class TorchServeEmbedder:
         *,
         token: str | None = None,
         batch_size: int | None = None,
-        in_flight: int = 4,
+        in_flight: int = 8,
         patience_s: float = 30.0,
         timeout_s: float = _TIMEOUT_S,
         sleep: Callable[[float], None] = time.sleep,

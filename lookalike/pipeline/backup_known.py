@@ -1,6 +1,7 @@
 """Which bytes a place of backups has: their digests, 32 bytes of memory each."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from lookalike.pipeline.backup_format import OBJECTS
 from lookalike.storage.port import ObjectStore
 
 _CHUNK = 1 << 16
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -46,4 +48,12 @@ class Digests:
 
 def known_objects(place: ObjectStore) -> Digests:
     """What is in ``objects/`` of the place."""
-    return Digests.of(info.key.rpartition("/")[2] for info in place.list(OBJECTS))
+    return Digests.of(digest for digest, _ in listed_objects(place))
+
+
+def listed_objects(place: ObjectStore) -> Iterator[tuple[str, str]]:
+    """Digest and key of each object in ``objects/``; what others have left there, such as a ``.DS_Store``, is none."""
+    for info in place.list(OBJECTS):
+        name = info.key.rpartition("/")[2]
+        if _DIGEST.fullmatch(name):
+            yield name, info.key

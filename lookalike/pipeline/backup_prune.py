@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 
 from lookalike.catalog import documents
 from lookalike.errors import InvalidRequest
-from lookalike.pipeline.backup_format import BACKUPS, ENTRIES, OBJECTS, BackupManifest, manifest_key, read_entries
-from lookalike.pipeline.backup_known import Digests
+from lookalike.pipeline.backup_format import BACKUPS, ENTRIES, BackupManifest, manifest_key, read_entries
+from lookalike.pipeline.backup_known import Digests, listed_objects
 from lookalike.storage.port import ObjectStore
 
 
@@ -36,9 +36,9 @@ def prune(
     for info in place.list(ENTRIES):
         if info.key.removeprefix(ENTRIES).removesuffix(".jsonl") not in parts:
             remove(info.key)
-    for info in place.list(OBJECTS):
-        if info.key.rpartition("/")[2] not in needed:
-            remove(info.key)
+    for digest, key in listed_objects(place):
+        if digest not in needed:
+            remove(key)
     return sorted(name.removeprefix(BACKUPS).removesuffix(".json") for name in names[keep:])
 
 

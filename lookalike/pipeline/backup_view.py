@@ -44,9 +44,10 @@ class BackupView(ReadOnly):
         except ObjectNotFound:
             return None
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
         for entry in self.entries(prefix):
-            yield _info(entry)
+            if entry.key > after:
+                yield _info(entry)
 
     def entries(self, prefix: str = "") -> Iterator[Entry]:
         """The entries whose key starts with ``prefix``, in key order."""

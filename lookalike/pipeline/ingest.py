@@ -70,8 +70,8 @@ def ingest(
     notes are believed, ``notes_believed_s`` (well below the time after which garbage is collected). Raises
     PreconditionFailed when somebody else changed the gallery meanwhile.
     """
-    galleries.get_or_create(gallery)
-    base = galleries.version(gallery)
+    pointer = galleries.get_or_create(gallery)
+    base = galleries.version(gallery, pointer.version_id)
     name = source_id or sha256_hex(source.description.encode())[:16]
     known = {failure.key: failure for failure in ledger.entries(gallery, INGEST) if failure.source == name}
     tally, notes = Tally(), Notes(store, gallery, name, notes_believed_s)
@@ -109,7 +109,9 @@ def ingest(
                 report(Progress("ingest", done, failed=len(tally.failures)))
 
     with ThreadPoolExecutor(threads, "ingest") as executor:
-        version = galleries.replace(base, settled(executor), source=(name, source.description))
+        version = galleries.replace(
+            base, settled(executor), source=(name, source.description), created_at=pointer.created_at
+        )
     others = [failure for failure in ledger.entries(gallery, INGEST) if failure.source != name]
     ledger.write(gallery, INGEST, [*others, *tally.failures])
     notes.clear()

@@ -16,10 +16,11 @@ from pydantic import BaseModel, ConfigDict
 from lookalike.catalog import documents, keys
 from lookalike.catalog.documents import Document
 from lookalike.catalog.snapshot import digest_in
-from lookalike.errors import AlreadyExists, BackupNotFound, StoreNotEmpty
+from lookalike.errors import AlreadyExists, BackupNotFound, DamagedArtifact, StoreNotEmpty
 from lookalike.evaluation.document import EvaluationDocument
 from lookalike.pipeline.backup import THREADS
 from lookalike.pipeline.backup_format import BackupManifest, Entry
+from lookalike.pipeline.backup_known import known_objects
 from lookalike.pipeline.backup_view import BackupView, fetch, fetch_file
 from lookalike.pipeline.backup_walk import RESTORING
 from lookalike.pipeline.change import delete_gallery
@@ -38,10 +39,11 @@ _REPORT_EVERY = 100
 
 
 class _Restoring(Document):
-    """``restore.json`` of a store that is being restored."""
+    """``restore.json`` of a store that is being restored; ``forced``: where other things may lie in the same places."""
 
     backup_id: str
     galleries: tuple[str, ...] | None
+    forced: bool = False
 
 
 class RestoreReport(BaseModel):
@@ -104,12 +106,12 @@ class _Restore:
         for name in names:
             if name not in self._manifest.galleries:
                 raise BackupNotFound(f"backup {self._manifest.backup_id} has no gallery {name!r:.100}", gallery=name)
-        goes_on = self._begin(names)
+        trust = self._begin(names)
         with ThreadPoolExecutor(self._threads, "restore") as executor:
             for rank in Rank:
                 if rank is Rank.LIVE:
                     built = self._build(names)
-                self._write(executor, rank, trust=goes_on)
+                self._write(executor, rank, trust=trust)
         for name in names:
             publish_live(self._workspace, name)
         self._store.delete(RESTORING)
@@ -123,17 +125,19 @@ class _Restore:
         )
 
     def _begin(self, names: tuple[str, ...]) -> bool:
-        """Whether this goes on with what the same call has begun; else the store is made ready for it."""
-        wanted = _Restoring(backup_id=self._manifest.backup_id, galleries=self._chosen)
+        """Makes the store ready, unless the same call has begun. Whether all that is there is what that has written."""
+        wanted = _Restoring(backup_id=self._manifest.backup_id, galleries=self._chosen, forced=self._force)
         begun = documents.read_or_none(self._store, _Restoring, RESTORING)
-        if begun == wanted:
-            return True
+        if begun is not None and (begun.backup_id, begun.galleries) == (wanted.backup_id, wanted.galleries):
+            return not begun.forced
         if begun is not None and not self._force:
             raise StoreNotEmpty(
                 f"the restore of {begun.backup_id} into this store has not come to its end: repeat it, or force this",
                 backup=begun.backup_id,
             )
         self._refuse_other_models()
+        if self._force:
+            self._refuse_what_is_not_whole()
         if self._chosen is None:
             if not self._force:
                 self._refuse_what_is_there()
@@ -155,6 +159,13 @@ class _Restore:
                     f"the store is not empty (it has {info.key}): restore into another, choose galleries, or force",
                     key=info.key,
                 )
+
+    def _refuse_what_is_not_whole(self) -> None:
+        """Before anything is deleted or written over: the backup has, by name, all that is to come back."""
+        there = known_objects(self._place)
+        for entry in self._view.entries():
+            if self._is_wanted(entry, rank_of(entry.key)) and entry.sha256 not in there:
+                raise DamagedArtifact(f"{entry.key} in the backup is missing", key=entry.key, sha256=entry.sha256)
 
     def _refuse_other_models(self) -> None:
         for entry in self._view.entries(keys.MODELS):

@@ -21,7 +21,7 @@ class EmbedderSettings(Group):
         default=None, description="what clients show to TorchServe's supervisor, and what it asks of them"
     )
     in_flight: int = Field(
-        default=4, ge=1, le=256, description="requests that one process has under way at TorchServe at most"
+        default=8, ge=1, le=256, description="requests that one process has under way at TorchServe at most"
     )
     patience_s: float = Field(
         default=30.0, ge=0, le=3600, description="how long TorchServe may say that it is busy before an error, seconds"
@@ -34,7 +34,10 @@ class EmbedderSettings(Group):
         default=None, ge=1, le=256, description="threads of the model; chosen by itself when not set"
     )
     decode_threads: int | None = Field(
-        default=None, ge=1, le=256, description="batches read and decoded at once; one more than cores if not set"
+        default=None,
+        ge=1,
+        le=256,
+        description="batches read and decoded at once; if not set, one (with TorchServe in_flight) more than cores",
     )
 
     @model_validator(mode="after")

@@ -102,11 +102,11 @@ class LocalStore:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
         folder = prefix.rpartition("/")[0]
         if ".." in folder.split("/"):
             return  # no key is there
-        for key, status in _files_in_key_order(self._root, folder, prefix):
+        for key, status in _files_in_key_order(self._root, folder, prefix, after):
             modified_at = datetime.fromtimestamp(status.st_mtime, UTC)
             yield ObjectInfo(key, status.st_size, _stamp(status), modified_at)
 
@@ -152,13 +152,13 @@ def _stamp(status: os.stat_result) -> str:
     return f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"
 
 
-def _files_in_key_order(root: Path, folder: str, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Keys below ``folder`` that start with ``prefix``, in their order, without hidden folders.
+def _files_in_key_order(root: Path, folder: str, prefix: str, after: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Keys below ``folder`` that start with ``prefix`` and come after ``after``, in order, without hidden folders.
 
     The object ``prefix`` itself comes before any folder is read: to look for one object costs what one costs.
     """
     exact = prefix.rpartition("/")[2]
-    if exact and not exact.startswith("."):
+    if exact and not exact.startswith(".") and prefix > after:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             status = (root / prefix).stat()
             if stat.S_ISREG(status.st_mode):
@@ -171,8 +171,8 @@ def _files_in_key_order(root: Path, folder: str, prefix: str) -> Iterator[tuple[
     named = [(f"{start}{entry.name}/" if entry.is_dir() else f"{start}{entry.name}", entry) for entry in entries]
     for key, entry in sorted(named, key=lambda pair: pair[0]):
         if key.endswith("/"):
-            if not entry.name.startswith(".") and key.startswith(prefix):
-                yield from _files_in_key_order(root, key[:-1], key)
-        elif key.startswith(prefix) and key != prefix:
+            if not entry.name.startswith(".") and key.startswith(prefix) and (key > after or after.startswith(key)):
+                yield from _files_in_key_order(root, key[:-1], key, after)
+        elif key.startswith(prefix) and key != prefix and key > after:
             with contextlib.suppress(FileNotFoundError):  # deleted since
                 yield key, entry.stat()

@@ -55,10 +55,10 @@ class ObservedStore:
     def head(self, key: str) -> ObjectInfo | None:
         return _observed("head", lambda: self._inner.head(key))
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
         waited_s = 0.0
         outcome = "ok"
-        entries = self._inner.list(prefix)
+        entries = self._inner.list(prefix, after=after)
         try:
             while True:
                 started = time.perf_counter()

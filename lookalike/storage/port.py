@@ -65,9 +65,10 @@ class ObjectStore(Protocol):
         """What is known of the object, or None where there is none."""
         ...
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
         """Objects whose key starts with ``prefix``, in the order of their keys (by code point).
 
+        Only those whose key is greater than ``after``; what is skipped so costs nothing.
         Their ETags compare with those of other listings; :meth:`put_if` takes those of the other methods.
         """
         ...

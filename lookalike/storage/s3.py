@@ -73,8 +73,8 @@ class S3Store:
         found = self._conditional.current(_checked(key))
         return None if found is None else ObjectInfo(key, found.size_bytes, etag_of(found) or "", found.modified)
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        for found in self._bucket.list(prefix):
+    def list(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
+        for found in self._bucket.list(prefix, after):
             if not found.key.startswith(CLAIMS):
                 yield ObjectInfo(found.key, found.size_bytes, found.server_etag, found.modified)
 

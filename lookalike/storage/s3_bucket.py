@@ -139,10 +139,11 @@ class S3Bucket:
             return None
         return Found(key, answer.size, answer.etag, answer.last_modified, _metadata(answer.metadata))
 
-    def list(self, prefix: str) -> Iterator[Found]:
+    def list(self, prefix: str, after: str = "") -> Iterator[Found]:
         """Objects whose key starts with ``prefix``, by key: S3 sorts by UTF-8, which is Python's order of strings."""
+        start = self._prefix + after if after else None
         with self._asking(prefix):
-            for item in self._client.list_objects(self.name, self._prefix + prefix, recursive=True):
+            for item in self._client.list_objects(self.name, self._prefix + prefix, recursive=True, start_after=start):
                 key = item.object_name.removeprefix(self._prefix)
                 if key and not key.endswith("/"):  # consoles make such objects to show empty folders
                     yield Found(key, item.size, (item.etag or "").strip('"'), item.last_modified)

@@ -66,7 +66,7 @@ class TarWriter(ReadOnly):
     def head(self, key: str) -> ObjectInfo | None:
         return None
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
         return iter(())
 
     def _add(self, key: str, size_bytes: int, source: io.BufferedReader | io.BytesIO) -> None:
@@ -118,8 +118,8 @@ class TarReader(ReadOnly):
         found = self._places.get(key)
         return None if found is None else ObjectInfo(key, found[1], "")
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        for key in sorted(key for key in self._places if key.startswith(prefix)):
+    def list(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
+        for key in sorted(key for key in self._places if key.startswith(prefix) and key > after):
             yield ObjectInfo(key, self._places[key][1], "")
 
     def close(self) -> None:

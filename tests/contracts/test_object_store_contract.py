@@ -140,6 +140,10 @@ def test_listing_is_by_prefix_and_in_key_order(store: ObjectStore) -> None:
     assert [info.key for info in store.list("a/")] == ["a/x", "a/x.json", "a/y/z"]
     assert [info.key for info in store.list("a/x")] == ["a/x", "a/x.json"]
     assert list(store.list("c/")) == []
+    for prefix in ("", "a/", "a/x", "c/"):
+        for after in ("a", "a/x", "a/x.", "a/y", "a/y/z", "a0", "b", "\U0010ffff"):
+            wanted = [key for key in sorted(keys) if key.startswith(prefix) and key > after]
+            assert [info.key for info in store.list(prefix, after=after)] == wanted
 
 
 def test_deleted_is_gone(store: ObjectStore) -> None:

@@ -150,7 +150,7 @@ class _Work:
         ]
         train = ["train", "vanilla_ae", "--data", "/pictures", "--run", run, *small]
         self._start("trainer", *train)
-        until(self._lab, "trainer", "sh", "-c", f"ls {run}/checkpoints 2>/dev/null | grep -q .")
+        until(self._lab, "trainer", "test", "-e", f"{run}/checkpoints/best.pt")
         took_s = self._lab.stop("trainer", grace_s=_GRACE_S["trainer"])
         self._lab.remove("trainer")
         finish = ["train", "vanilla_ae", "--data", "/pictures", "--run", run, "--resume", "--finish"]

@@ -97,10 +97,10 @@ class AwayStore(LocalStore):
 
     is_away = True
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
         if self.is_away:
             raise DependencyUnavailable("the store does not answer", dependency="store")
-        return super().list(prefix)
+        return super().list(prefix, after=after)
 
 
 def test_while_the_store_is_away_the_next_process_starts_and_recovers_when_it_comes(

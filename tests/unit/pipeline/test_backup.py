@@ -424,6 +424,16 @@ def test_a_backup_under_another_name_is_not_removed_in_place_of_an_older_one(
     assert [one.backup_id for one in list_backups(place)] == [first.backup_id]
 
 
+def test_what_others_left_among_the_objects_disturbs_nothing(tiles: Tiles, place: LocalStore, tmp_path: Path) -> None:
+    backed_up(tiles, place)
+    for name in (".DS_Store", "ab/abcd", "ab/note.txt"):
+        place.put(f"{OBJECTS}{name}", b"")
+    made = backed_up(tiles, place, keep=1)
+    assert made.new_objects == 0
+    assert verified(place, tmp_path).num_damaged == 0
+    assert place.head(f"{OBJECTS}.DS_Store") is not None
+
+
 def test_who_has_lost_the_lock_removes_nothing(tiles: Tiles, place: LocalStore, tmp_path: Path) -> None:
     """Another process may be writing by now, which counts on what is there."""
     backed_up(tiles, place)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lookalike.catalog import keys
 from lookalike.catalog.galleries import Galleries
 from lookalike.errors import (
     GalleryNotFound,
@@ -557,3 +558,20 @@ def test_the_records_of_a_gallery_do_not_sit_in_memory(bench: Bench) -> None:
     assert bench.galleries.version(GALLERY).num_images == 20_000
     assert first < everything / 2
     assert again < everything / 2
+
+
+def test_a_gallery_deleted_and_made_again_meanwhile_is_not_filled_with_what_went_with_the_first(bench: Bench) -> None:
+    class Replacing(Shelf):
+        def read(self, image: SourceImage) -> bytes:
+            if image.key == "15" and not self.reads.count("15"):
+                bench.galleries.delete(GALLERY)
+                bench.galleries.create(GALLERY)
+            return super().read(image)
+
+    shelf = Replacing(**{f"{index:02}": png(index) for index in range(20)})
+    with pytest.raises(PreconditionFailed):
+        bench.run(shelf, threads=1)
+    assert bench.records() == {}
+    assert counts(bench.run(shelf)) == (20, 0, 0, 0, 0)
+    digests = {record.sha256 for record in bench.records().values()}
+    assert all(bench.store.head(keys.image(GALLERY, digest)) for digest in digests)

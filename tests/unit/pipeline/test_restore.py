@@ -23,8 +23,10 @@ from lookalike.jobs.lanes import Lanes
 from lookalike.jobs.port import JobRequest, JobState
 from lookalike.jobs.queued import QueuedJobs
 from lookalike.jobs.records import JobRecords
+from lookalike.pipeline.backup_format import object_key, read_entries
 from lookalike.pipeline.backup_walk import RESTORING
 from lookalike.pipeline.job_steps import JobSteps
+from lookalike.pipeline.progress import Progress
 from lookalike.pipeline.reembed import reembed
 from lookalike.pipeline.restore_indexes import rebuild_lost
 from lookalike.storage.local import LocalStore
@@ -289,3 +291,38 @@ def test_a_store_that_is_being_restored_is_not_backed_up(tiles: Tiles, place: Lo
     killed_after(30, tmp_path / "two", tmp_path / "backups")
     with pytest.raises(InvalidRequest, match="being restored"):
         backed_up(tiles, place, store=LocalStore(tmp_path / "two" / "store"), keep=1)
+
+
+def test_a_forced_restore_that_was_interrupted_still_writes_over_what_was_there(
+    tiles: Tiles, place: LocalStore, tmp_path: Path
+) -> None:
+    """What has the size of what is in the backup need not be it: it may be what the store had before."""
+    key = keys.failures(GALLERY, "ingest")
+    tiles.at.store.put(key, b"1" * 100)
+    backed_up(tiles, place)
+    tiles.at.store.put(key, b"2" * 100)
+
+    def interrupted(progress: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), restored(tiles.folder, place, force=True, threads=1, report=interrupted):
+        pass
+    assert tiles.at.store.head(RESTORING) is not None
+    tiles.at.store.put(key, b"2" * 100)  # it had not come so far
+    with restored(tiles.folder, place, force=True) as (back, _):
+        assert back.at.store.get(key) == b"1" * 100
+
+
+def test_no_gallery_is_deleted_for_a_backup_that_lacks_what_it_needs(
+    tiles: Tiles, place: LocalStore, tmp_path: Path
+) -> None:
+    before = answers(tiles)
+    made = backed_up(tiles, place)
+    lost = next(entry for entry in read_entries(place, made) if "/images/" in entry.key)
+    place.delete(object_key(lost.sha256))
+    with (
+        pytest.raises(DamagedArtifact, match=lost.key),
+        restored(tiles.folder, place, galleries=[GALLERY], force=True),
+    ):
+        pass
+    assert answers(tiles) == before

@@ -105,7 +105,7 @@ def test_a_listing_is_counted_when_it_ends_or_is_left(store: ObservedStore, coun
 
 def test_a_listing_that_breaks_off_is_counted_by_its_code(tmp_path: Path, counted: Counted) -> None:
     class Away(LocalStore):
-        def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        def list(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
             yield ObjectInfo("a", 0, "")
             raise DependencyUnavailable("the store does not answer")
 
