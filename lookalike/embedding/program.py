@@ -17,10 +17,11 @@ import io
 import json
 import re
 import zipfile
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from lookalike.errors import InvalidArchive
 
+C = TypeVar("C")
 MAX_PROGRAM_BYTES = 4 << 30
 _MAX_JSON_BYTES = 64 << 20
 _ROOT = "archive/"
@@ -115,7 +116,9 @@ def _checked_graph(data: bytes) -> bytes:
     graph_module["metadata"] = {}
     # One entry describes the inputs and outputs; the others only say which module each node came from.
     graph_module["module_call_graph"] = [
-        call for call in graph_module.get("module_call_graph", []) if isinstance(call, dict) and call.get("fqn") == ""
+        call
+        for call in _or_empty(graph_module, "module_call_graph", list)
+        if isinstance(call, dict) and call.get("fqn") == ""
     ]
     if graph_module.get("treespec_namedtuple_fields"):
         raise InvalidArchive("the program returns named tuples, not one tensor")
@@ -128,9 +131,17 @@ def _checked_graph(data: bytes) -> bytes:
         _check_value(call, "")
     _check_value({key: value for key, value in program.items() if key != "graph_module"}, "")
     _check_value({key: value for key, value in graph_module.items() if key != "graph"}, "")
-    for symbol in program.get("range_constraints", {}):
+    for symbol in _or_empty(program, "range_constraints", dict):
         _match(_IDENTIFIER, symbol, "range_constraints")
     return json.dumps(program, separators=(",", ":"), sort_keys=True).encode()
+
+
+def _or_empty(holder: dict[str, Any], name: str, kind: type[C]) -> C:
+    """The value under ``name``, empty where there is none. Raises InvalidArchive for one of another kind."""
+    found = holder.get(name, kind())
+    if not isinstance(found, kind):
+        raise InvalidArchive(f"{name} of the program is no {kind.__name__}", key=name)
+    return found
 
 
 def _check_value(value: Any, key: str) -> None:  # JSON

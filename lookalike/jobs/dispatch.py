@@ -8,7 +8,7 @@ from typing import Protocol
 from lookalike.errors import DependencyUnavailable
 from lookalike.jobs.formats import FORMAT
 from lookalike.jobs.port import Job
-from lookalike.jobs.steps import Unit
+from lookalike.jobs.steps import ADVANCE, Unit
 from lookalike.jobs.turns import Turns
 
 _SENT_S = 30.0  # how long a mark lasts when its process dies before the message is sent
@@ -55,7 +55,7 @@ class Dispatch:
         sent = 0
         for turn, unit in wanted.items():
             mark = mark_of(turn)
-            if turn in known or later_of(turn) in known:
+            if later_of(turn) in known or (turn in known and not self._has_been_left(turn, unit)):
                 continue
             if mark in known:
                 if depths.get(unit.queue.value, 0):
@@ -71,6 +71,17 @@ class Dispatch:
             self.turns.extend(mark, seconds=_MARKED_S)
             sent += 1
         return sent
+
+    def _has_been_left(self, turn: str, unit: Unit) -> bool:
+        """Tells whoever is at this unit to have it looked at once more: whether nobody is there to be told.
+
+        Who asks what is next may have looked before that for which it is to look again. Other units are done to their
+        end by whoever is at them.
+        """
+        if unit.name != ADVANCE:
+            return False
+        self.turns.mark(again_of(turn), seconds=_MARKED_S)
+        return turn not in self.turns.known([turn])  # it ends its turn, and then looks for the mark
 
     def postponed(self, message: Message, seconds: float) -> None:
         """Notes that ``message`` comes again by itself, after so long. While the queue is away nothing is noted."""
@@ -106,6 +117,11 @@ def _turn(job_id: str, attempt: int, unit: str) -> str:
 def mark_of(turn: str) -> str:
     """The name of the mark that a message for it is on its way."""
     return f"sent:{turn}"
+
+
+def again_of(turn: str) -> str:
+    """The name of the mark that whoever has this turn is to send its unit again."""
+    return f"again:{turn}"
 
 
 def later_of(turn: str) -> str:

@@ -26,7 +26,7 @@ from lookalike.errors import (
     PreconditionFailed,
     WorkerLost,
 )
-from lookalike.jobs.dispatch import Dispatch, Message, later_of, mark_of, turn_of
+from lookalike.jobs.dispatch import Dispatch, Message, again_of, later_of, mark_of, turn_of
 from lookalike.jobs.formats import FORMAT
 from lookalike.jobs.lanes import Lanes
 from lookalike.jobs.lease import LEASE_S, Lease, leased
@@ -40,6 +40,7 @@ from lookalike.pipeline.progress import Progress, Report
 SAVE_EVERY_S = 2.0
 MAX_STARTS = 10
 _STARTS_KEPT_S = 24 * 3600.0
+_AGAIN_S = 900.0
 
 _log = logging.getLogger(__name__)
 
@@ -112,14 +113,28 @@ class Runner:
         try:
             self.turns.unmark(mark_of(turn))
             self.turns.unmark(later_of(turn))
-            with leased(self.turns, turn, limit_s=self.limit_s, overdue=self.overdue, seconds=self.lease_s) as lease:
-                if lease is not None:
-                    started = self.clock()
-                    self._guarded(job, message, lease, last_try=last_try)
-                    _log.info("%s of job %s: %.1f s", message.unit.name, job.job_id, self.clock() - started)
+            if self._in_turn(job, message, turn, last_try=last_try):
+                return
+            if message.unit.name == ADVANCE:
+                # Whoever is at it may have looked before that for which this message was sent.
+                self.turns.mark(again_of(turn), seconds=_AGAIN_S)
+                self._in_turn(job, message, turn, last_try=last_try)
         except DependencyUnavailable as error:
             # Not even that it failed could be written.
             raise TryLater(error.message, counts=False) from error
+
+    def _in_turn(self, job: Job, message: Message, turn: str, *, last_try: bool) -> bool:
+        """Does the unit, unless somebody else is at it: whether it was ours."""
+        with leased(self.turns, turn, limit_s=self.limit_s, overdue=self.overdue, seconds=self.lease_s) as lease:
+            if lease is None:
+                return False
+            started = self.clock()
+            self._guarded(job, message, lease, last_try=last_try)
+            _log.info("%s of job %s: %.1f s", message.unit.name, job.job_id, self.clock() - started)
+        if message.unit.name == ADVANCE and self.turns.known([again_of(turn)]):
+            self.turns.unmark(again_of(turn))
+            self.dispatch.try_send(job, [message.unit])
+        return True
 
     def postponed(self, message: Message, seconds: float) -> None:
         self.dispatch.postponed(message, seconds)

@@ -86,8 +86,12 @@ def manifest_key(backup_id: str) -> str:
 
 def list_backups(place: ObjectStore) -> list[BackupManifest]:
     """All complete backups, the newest first. Raises NewerFormat, DamagedArtifact."""
-    found = [info.key for info in place.list(BACKUPS)]
-    return [documents.read(place, BackupManifest, key) for key in reversed(found)]
+    return [documents.read(place, BackupManifest, key) for key in manifest_keys(place)]
+
+
+def manifest_keys(place: ObjectStore) -> list[str]:
+    """Those of all complete backups, the newest first."""
+    return [info.key for info in place.list(BACKUPS) if info.key.endswith(".json")][::-1]
 
 
 def find_backup(place: ObjectStore, backup_id: str | None) -> BackupManifest:
@@ -97,7 +101,7 @@ def find_backup(place: ObjectStore, backup_id: str | None) -> BackupManifest:
             return documents.read(place, BackupManifest, manifest_key(backup_id))
         except ObjectNotFound:
             raise BackupNotFound(f"there is no backup {backup_id!r:.100}", backup=backup_id[:100]) from None
-    newest = next(iter(reversed([info.key for info in place.list(BACKUPS)])), None)
+    newest = next(iter(manifest_keys(place)), None)
     if newest is None:
         raise BackupNotFound("there is no complete backup")
     return documents.read(place, BackupManifest, newest)

@@ -4,7 +4,14 @@ from collections.abc import Callable, Iterator
 
 from lookalike.catalog import documents
 from lookalike.errors import InvalidRequest
-from lookalike.pipeline.backup_format import BACKUPS, ENTRIES, BackupManifest, manifest_key, read_entries
+from lookalike.pipeline.backup_format import (
+    BACKUPS,
+    ENTRIES,
+    BackupManifest,
+    manifest_key,
+    manifest_keys,
+    read_entries,
+)
 from lookalike.pipeline.backup_known import Digests, listed_objects
 from lookalike.storage.port import ObjectStore
 
@@ -22,7 +29,7 @@ def prune(
     if keep < 1:
         raise InvalidRequest("at least one backup is kept")
     newest = None if made is None else manifest_key(made)
-    names = sorted((info.key for info in place.list(BACKUPS)), key=lambda name: (name == newest, name), reverse=True)
+    names = sorted(manifest_keys(place), key=lambda name: name != newest)
     kept = [documents.read(place, BackupManifest, name) for name in names[:keep]]
     needed = Digests.of(digest for manifest in kept for digest in _digests(place, manifest))
     parts = {part.digest for manifest in kept for part in manifest.parts}

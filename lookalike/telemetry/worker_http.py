@@ -1,5 +1,6 @@
 """What a worker shows over HTTP: its metrics, and whether it lives and receives work."""
 
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,7 +66,8 @@ def serve_worker(settings: Settings, receiving: Receiving) -> WorkerServer | Non
         return 200, CONTENT_TYPE_LATEST, generate_latest(registry)
 
     answers = {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics}
-    server = _Server((options.metrics_host, options.metrics_port), _handler(answers))
+    kind = _Server6 if ":" in options.metrics_host else _Server
+    server = kind((options.metrics_host, options.metrics_port), _handler(answers))
     thread = threading.Thread(target=server.serve_forever, name="worker-http", daemon=True)
     thread.start()
     return WorkerServer(server.server_port, server, thread)
@@ -73,6 +75,10 @@ def serve_worker(settings: Settings, receiving: Receiving) -> WorkerServer | Non
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
 
 
 def _handler(answers: dict[str, Callable[[], tuple[int, str, bytes]]]) -> type[BaseHTTPRequestHandler]:

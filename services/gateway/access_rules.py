@@ -69,6 +69,9 @@ RULES: Mapping[tuple[str, str], Rule] = {
     ("POST", f"{_JOB}/retry"): _WRITE,  # and what its kind needs
 }
 
+# Whose bodies are read before anybody has shown a key.
+OPEN_PATHS = frozenset(path for (_, path), rule in RULES.items() if rule.scope is None)
+
 # Everything of a gallery goes for good with these; all others can be done over.
 _ADMIN_JOBS = frozenset({JobKind.COLLECT})
 

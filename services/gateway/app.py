@@ -14,6 +14,7 @@ from lookalike.pipeline.workspace import Workspace
 from lookalike.telemetry.asgi import ObserveRequests
 from services.gateway import docs_page, problem, schemas, web_page
 from services.gateway.access import Access
+from services.gateway.access_rules import OPEN_PATHS
 from services.gateway.body_limit import BodyLimit
 from services.gateway.headers import BrowserRules
 from services.gateway.metrics import Metrics
@@ -86,7 +87,13 @@ def create_app(
     app.state.gateway = Gateway(workspace, queue, metrics, opener, readier, tuple(source_folders), access=access)
     problem.install(app)
     # The last that is added is the first that a request meets.
-    app.add_middleware(BodyLimit, max_bytes=max_body_bytes, max_json_bytes=web.max_json_bytes, slow_s=web.slow_client_s)
+    app.add_middleware(
+        BodyLimit,
+        max_bytes=max_body_bytes,
+        max_json_bytes=web.max_json_bytes,
+        slow_s=web.slow_client_s,
+        open_paths=OPEN_PATHS,
+    )
     app.add_middleware(BrowserRules, cross_origin=web.cross_origin, hosts=web.hosts, tls=web.tls)
     app.add_middleware(ObserveRequests, recorder=metrics.recorder)
     # Searches first: routes are tried in this order.

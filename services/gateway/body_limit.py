@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from starlette.responses import Response
@@ -10,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.gateway.problem import problem
 
 LEAST_BYTES_PER_S = 4096
+OPEN_BYTES = 8 * 1024  # of what anybody may send, who could hold the room of all others with more
 _RETRY_S = 5
 MOST_AT_ONCE = 4  # of the largest bodies: they lie in memory and on the disk until they are answered
 
@@ -27,12 +29,16 @@ class BodyLimit:
         app: what answers.
         max_bytes: of an upload (multipart).
         max_json_bytes: of any other body, which is read whole and parsed at once.
+        open_paths: where anybody may send a body, of at most :data:`OPEN_BYTES`.
         slow_s: how long a body may take; and a second more for every :data:`LEAST_BYTES_PER_S`. So a client that
             sends a byte now and then holds nothing for long.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int, max_json_bytes: int, slow_s: float) -> None:
+    def __init__(
+        self, app: ASGIApp, max_bytes: int, max_json_bytes: int, slow_s: float, open_paths: Collection[str] = ()
+    ) -> None:
         self._app = app
+        self._open_paths = frozenset(open_paths)
         self._max_bytes = max_bytes
         self._max_json_bytes = min(max_bytes, max_json_bytes)
         self._slow_s = slow_s
@@ -46,6 +52,8 @@ class BodyLimit:
         length = headers.get(b"content-length", b"0")
         is_upload = headers.get(b"content-type", b"").lower().startswith(b"multipart/")
         max_bytes = self._max_bytes if is_upload else self._max_json_bytes
+        if scope.get("path") in self._open_paths:
+            max_bytes = min(max_bytes, OPEN_BYTES)
         if not length.isdigit() or int(length) > max_bytes:
             await _too_large(max_bytes)(scope, receive, send)
             return

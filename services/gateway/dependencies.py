@@ -34,7 +34,7 @@ class _Check:
         self._lock = threading.Lock()
         self._asking: threading.Event | None = None
         self._asked_at = 0.0
-        self._said = ""
+        self._said = ""  # of the last that was answered
 
     def ask(self) -> threading.Event:
         """Asks, if it is not being asked already; the event is set when there is an answer."""
@@ -53,14 +53,15 @@ class _Check:
         return f"{self.name} does not answer for {time.monotonic() - self._asked_at:.0f} s"
 
     def _run(self, done: threading.Event) -> None:
+        said = f"{self.name} could not be asked: an error of ours, which the log has"
         try:
             self._check()
-            self._said = OK
+            said = OK
         except LookalikeError as error:
-            self._said = error.message
+            said = error.message
         except OSError as error:
-            self._said = type(error).__name__  # its text may name a path of the server
+            said = type(error).__name__  # its text may name a path of the server
         finally:
             with self._lock:
-                self._asking = None
+                self._asking, self._said = None, said
             done.set()

@@ -3,6 +3,7 @@
 import gc
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -17,6 +18,7 @@ from services.gateway.dependencies import OK, Dependencies
 IN_PROCESS = "in process"
 STOP_S = 5.0  # at the end of the process
 RETRY_S = 5.0
+FRESH_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -160,14 +162,37 @@ def warm_while_serving(workspace: Workspace, model: str) -> None:
 class Readier:
     """Answers what is ready. ``checks`` ask the servers ``queue``, ``embedder`` and ``qdrant``, where there are any."""
 
-    def __init__(self, workspace: Workspace, opener: Opener, checks: Mapping[str, Callable[[], object]]) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        opener: Opener,
+        checks: Mapping[str, Callable[[], object]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._workspace = workspace
         self._opener = opener
         self._galleries: list[str] | None = None
         self._dependencies = Dependencies({"store": self._list, **checks})
+        self._clock = clock
+        self._looking = threading.Lock()
+        self._last: tuple[float, Readiness] | None = None
 
     def look(self) -> Readiness:
-        """What is ready now; takes about a second where a server hangs."""
+        """What is ready, at most a second ago; takes about a second where a server hangs.
+
+        However many ask, one thread looks: the others have the answer from before, but for the first of all.
+        """
+        last = self._last
+        if last is not None and (self._looking.locked() or self._clock() - last[0] < FRESH_S):
+            return last[1]
+        with self._looking:
+            if self._last is not None and self._last is not last:
+                return self._last[1]
+            found = self._look()
+            self._last = (self._clock(), found)
+            return found
+
+    def _look(self) -> Readiness:
         found = self._dependencies.look()
         listed, problems = self._galleries, dict(self._opener.problems)
         galleries = self._workspace.serving.names() if listed is None else listed

@@ -25,6 +25,12 @@ class Streams:
                 "too many event streams are open; close some, or ask now and then", retry_after_s=_RETRY_S
             )
 
+    async def begun(self, key_id: str, stream: AsyncIterator[str]) -> AsyncGenerator[str, None]:
+        """``stream``, which counts from now on, at its first event. Raises RateLimited as :meth:`check`."""
+        self.check(key_id)
+        counted = self.counted(key_id, stream)
+        return _after(await anext(counted), counted)
+
     async def counted(self, key_id: str, stream: AsyncIterator[str]) -> AsyncGenerator[str, None]:
         """``stream``, which is open from its first event until it ends or its client goes."""
         self._open[key_id] += 1
@@ -35,3 +41,12 @@ class Streams:
             self._open[key_id] -= 1
             if not self._open[key_id]:
                 del self._open[key_id]
+
+
+async def _after(first: str, rest: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
+    try:
+        yield first
+        async for event in rest:
+            yield event
+    finally:
+        await rest.aclose()

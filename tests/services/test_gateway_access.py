@@ -231,7 +231,15 @@ def test_readiness_is_for_everybody_and_names_no_gallery(tmp_path: Path, prepare
         answer = client.get("/readyz")
         assert (answer.status_code, answer.json()["status"], answer.json()["galleries"]) == (200, "ready", [])
         assert "colors" not in answer.text
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(workspace_of(client).store, "list", _bucket_away)
+            wait_until(lambda: client.get("/readyz").json()["status"] == "degraded", what="it is noticed")
+            assert "secret-bucket" not in client.get("/readyz").text
         assert "colors" in client.get("/v1/galleries", headers=key_for(client, Scope.READ)).text
+
+
+def _bucket_away(*_: object, **__: object) -> None:
+    raise DependencyUnavailable("s3://secret-bucket does not answer", dependency="store")
 
 
 def test_while_the_store_is_away_known_keys_search_on(tmp_path: Path, prepared: Path) -> None:

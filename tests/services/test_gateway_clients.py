@@ -15,8 +15,9 @@ from slow_clients import TIMEOUT_S, connected, served, within
 from starlette.types import Message, Receive, Scope, Send
 
 from lookalike.bootstrap import wire, wire_jobs
+from services.gateway.access_rules import OPEN_PATHS
 from services.gateway.app import create_app
-from services.gateway.body_limit import LEAST_BYTES_PER_S, MOST_AT_ONCE, BodyLimit
+from services.gateway.body_limit import LEAST_BYTES_PER_S, MOST_AT_ONCE, OPEN_BYTES, BodyLimit
 from services.gateway.connections import MAX_HEAD_BYTES
 from services.gateway.cross_origin import CrossOrigin
 from services.gateway.host_names import HostNames
@@ -178,6 +179,18 @@ def test_uploads_together_have_a_limit_and_give_their_room_back() -> None:
         assert statuses == [503, *[202] * (MOST_AT_ONCE + 1)]
 
     asyncio.run(ask())
+
+
+def test_what_anybody_may_send_is_small(tmp_path: Path) -> None:
+    """Who has no key would else hold the room that all bodies together have, for as long as it takes to send them."""
+    with gateway(tmp_path, LOOKALIKE_ACCESS__BOOTSTRAP_KEY=BOOTSTRAP) as client:
+        for path in sorted(OPEN_PATHS):
+            content = json.dumps({"key": "a" * OPEN_BYTES}).encode()
+            for body in (content, iter([content])):  # the latter does not say how large it is
+                answer = client.request("POST", path, content=body, headers={"Content-Type": "application/json"})
+                assert answer.status_code in (404, 405, 413), path
+        problem(client.post("/v1/session", json={"key": "a" * OPEN_BYTES}), 413, "request_too_large")
+        assert client.post("/v1/session", json={"key": BOOTSTRAP}).status_code == 200
 
 
 def test_an_upload_has_a_limit_of_parts(tmp_path: Path, prepared: Path) -> None:

@@ -10,8 +10,10 @@ from real_servers import wait_until
 
 from lookalike.bootstrap_health import server_checks
 from lookalike.errors import DependencyUnavailable
+from lookalike.pipeline.workspace import Workspace
 from lookalike.settings import load
 from services.gateway.dependencies import Dependencies
+from services.gateway.readiness import Opener, Readier
 
 
 def test_each_says_for_itself() -> None:
@@ -40,6 +42,21 @@ def test_one_that_hangs_is_asked_once_at_a_time_and_its_answer_is_known_when_it_
     assert len(asked) == 1
     answers.set()
     wait_until(lambda: dependencies.look()["slow"] == "ok", what="its answer")
+
+
+def test_an_error_of_ours_is_no_answer_of_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong, logged = iter([None, ValueError("a mistake")]), threading.Event()
+    monkeypatch.setattr(threading, "excepthook", lambda _: logged.set())
+
+    def asks() -> None:
+        found = next(wrong)
+        if found is not None:
+            raise found
+
+    dependencies = Dependencies({"store": asks})
+    assert dependencies.look() == {"store": "ok"}
+    assert "could not be asked" in dependencies.look()["store"]
+    assert logged.wait(30)
 
 
 class _Ready(BaseHTTPRequestHandler):
@@ -82,3 +99,28 @@ def test_a_server_that_is_not_ready_or_not_there_is_unavailable(server: str) -> 
 
 def test_without_servers_nothing_is_asked() -> None:
     assert server_checks(load({})) == {}
+
+
+def test_readiness_is_looked_at_once_a_second_by_one_thread(workspace: Workspace) -> None:
+    now, asked = 100.0, []
+    answers = threading.Event()
+    answers.set()
+
+    def slow() -> None:
+        asked.append(1)
+        answers.wait(60)
+
+    readier = Readier(workspace, Opener(workspace), {"queue": slow}, clock=lambda: now)
+    first = readier.look()
+    assert readier.look() is first
+    now += 1.5
+    answers.clear()
+    waiting = threading.Thread(target=readier.look)
+    waiting.start()
+    wait_until(lambda: len(asked) == 2, what="it looks again")
+    began = time.monotonic()
+    assert readier.look() is first  # another asks meanwhile
+    assert time.monotonic() - began < 0.5
+    waiting.join()
+    assert readier.look().queue == "queue does not answer for 1 s"
+    answers.set()

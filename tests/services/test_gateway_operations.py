@@ -11,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from gateway_calls import SEARCH, first_image, png, problem
 from gateway_store import BACKENDS, at, settings_of
+from real_servers import wait_until
 
 from lookalike.bootstrap import wire_jobs
 from lookalike.errors import DependencyUnavailable
@@ -41,7 +42,7 @@ def test_before_its_store_has_answered_the_gateway_lives_and_is_not_ready(
         assert client.get("/healthz").status_code == 200
         assert "lookalike_http_requests_total" in client.get("/metrics").text
         problem(client.get("/v1/galleries"), 503, "dependency_unavailable")
-    assert client.get("/readyz").json()["status"] == "ready"
+    wait_until(lambda: client.get("/readyz").json()["status"] == "ready", what="what was said before is forgotten")
 
 
 def test_a_store_that_goes_away_later_leaves_it_degraded(
@@ -49,13 +50,14 @@ def test_a_store_that_goes_away_later_leaves_it_degraded(
 ) -> None:
     assert client.get("/readyz").json()["status"] == "ready"
     monkeypatch.setattr(workspace.store, "list", _away)
+    wait_until(lambda: client.get("/readyz").json()["status"] != "ready", what="it is noticed")
     answer = client.get("/readyz")
     said = answer.json()
     assert (answer.status_code, said["status"], said["store"]) == (200, "degraded", "the store does not answer")
     assert said["galleries"] == ["colors"]
 
 
-def _away(prefix: str) -> Iterator[ObjectInfo]:
+def _away(prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
     raise DependencyUnavailable("the store does not answer")
 
 

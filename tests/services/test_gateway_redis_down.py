@@ -47,6 +47,7 @@ def test_without_redis_searches_go_on_and_jobs_wait_in_the_store(client: TestCli
 
     redis.kill()
     started = time.monotonic()
+    wait_until(lambda: client.get("/readyz").json()["status"] != "ready", what="it is noticed")
     ready = client.get("/readyz")
     assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
     assert ready.json()["queue"].startswith("Redis does not answer")
@@ -61,7 +62,7 @@ def test_without_redis_searches_go_on_and_jobs_wait_in_the_store(client: TestCli
     assert time.monotonic() - started < 4 * LONGEST_S
 
     redis.start()
-    assert client.get("/readyz").json()["queue"] == "ok"
+    wait_until(lambda: client.get("/readyz").json()["queue"] == "ok", what="its return is noticed")
 
 
 def test_a_redis_that_is_silent_holds_nobody_up_for_long(tmp_path: Path, prepared: Path, redis: RedisServer) -> None:

@@ -125,6 +125,21 @@ def test_whatever_dies_comes_back_and_clients_wait_for_it(server: TorchServeServ
     assert "lookalike_torchserve_starts_total 2.0" in metrics
 
 
+def test_clients_that_find_no_room_come_again_until_there_is(server: TorchServeServer) -> None:
+    """One request at a time has room, and eight come."""
+    server.settings["TORCHSERVE__QUEUE_REQUESTS"] = "1"
+    manifest = server.register("color_edges")
+    server.start()
+    images = np.random.default_rng(0).integers(0, 256, (96, 128, 128, 3), np.uint8)
+    embedder = TorchServeEmbedder(server.url, manifest, token=TOKEN, patience_s=PATIENCE_S, in_flight=8, batch_size=4)
+    found = embedder.embed(images)
+    embedder.close()
+    assert "/predictions/{name} 503" in server.log
+    one_by_one = TorchServeEmbedder(server.url, manifest, token=TOKEN, in_flight=1, batch_size=4)
+    assert np.array_equal(found, one_by_one.embed(images))
+    one_by_one.close()
+
+
 def test_requests_under_way_are_finished_when_it_is_told_to_stop(server: TorchServeServer) -> None:
     manifest = server.register("color_edges")
     server.start()

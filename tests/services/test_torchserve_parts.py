@@ -284,7 +284,7 @@ def test_while_the_store_is_away_what_was_served_goes_on(
     assert first.files == {name: f"{name}.mar"}
     assert read_manifest(models / f"{name}.mar").digest == manifest.digest
 
-    def away(prefix: str) -> Iterator[ObjectInfo]:
+    def away(prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
         raise DependencyUnavailable("the store does not answer", dependency="store")
 
     monkeypatch.setattr(workspace.store, "list", away)

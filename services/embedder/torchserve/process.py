@@ -1,6 +1,7 @@
 """TorchServe's process: started in the foreground, watched, started again when it dies, and ended."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -72,11 +73,20 @@ class TorchServeProcess:
                 _log.warning("TorchServe did not end in %.0f s and is killed", _STOP_S)
                 self._process.kill()
                 await self._process.wait()
+        # Workers that hang do not see that it is gone: they are of its session, and go with it.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._copying.cancel()
 
 
 async def _copy(output: asyncio.StreamReader) -> None:
-    async for line in output:
+    while True:
+        try:
+            line = await output.readline()
+        except ValueError:  # longer than any line of a log: left out, so that whoever writes it does not wait for ever
+            continue
+        if not line:
+            return
         text = line.decode(errors="replace").rstrip()
         level = logging.WARNING if " WARN " in text or " ERROR " in text else logging.INFO
         _log.log(level, "%s", text[:2000])

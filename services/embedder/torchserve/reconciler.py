@@ -96,6 +96,9 @@ class Reconciler:
             except LookalikeError as error:
                 self._recorder.count(TORCHSERVE_ACTIONS, action=kind, outcome=error.code)
                 errors.append(f"{kind} {action.name}: {error.message}")
+            except OSError as error:  # of this machine, such as a disk that is full
+                self._recorder.count(TORCHSERVE_ACTIONS, action=kind, outcome="internal")
+                errors.append(f"{kind} {action.name}: {error.strerror or type(error).__name__}")
             else:
                 self._recorder.count(TORCHSERVE_ACTIONS, action=kind, outcome="ok")
                 actions.append(self._said(action))

@@ -20,6 +20,7 @@ from services.embedder.torchserve.process import TorchServeProcess
 from services.embedder.torchserve.reconciler import Reconciler
 from services.embedder.torchserve.upstream import Upstream
 
+_KEYS_S = 120.0  # for TorchServe to come so far as to make its keys, which takes it a second or two
 _STARTING_S = 60.0  # models may take so long to start before one that does not is left behind
 _WHILE_STARTING_S = 0.5
 _LEAST_BETWEEN_S = 0.2  # rounds, however often clients ask
@@ -144,9 +145,14 @@ class Supervisor:
         self._process = process = await self._start()
         self._recorder.count(TORCHSERVE_STARTS)
         try:
-            keys = await process.keys()
+            async with asyncio.timeout(_KEYS_S):
+                keys = await process.keys()
         except DependencyUnavailable as error:
             _log.error("%s", error.message)
+            return
+        except TimeoutError:
+            _log.error("TorchServe has not started in %.0f s and is ended", _KEYS_S)
+            await process.stop()
             return
         self._upstream.keys = keys
         ended = asyncio.create_task(process.wait())

@@ -103,7 +103,7 @@ async def job_events(job_id: str, app: App, asker: Asker) -> StreamingResponse:
     """Server-sent events: the job at once, at every change, and when it has ended; then the stream ends."""
     app.streams.check(asker.caller.key_id)
     first = await anyio.to_thread.run_sync(app.jobs.get, job_id)
-    stream = app.streams.counted(asker.caller.key_id, job_stream(app.jobs, first, app.rates))
+    stream = await app.streams.begun(asker.caller.key_id, job_stream(app.jobs, first, app.rates))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 

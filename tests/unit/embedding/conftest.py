@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from scripted_server import Script, scripted
+from scripted_embedder import Script, scripted
 from torch import nn
 
 from lookalike.embedding.archive import write_archive

@@ -103,5 +103,23 @@ def test_any_json_anywhere_in_the_programs_description(small_model, member, valu
     assert canonical_program(once) == once
 
 
+@pytest.mark.parametrize("value", [None, [None], 7, "x"])
+@pytest.mark.parametrize("place", [("range_constraints",), ("graph_module", "module_call_graph")])
+def test_what_is_to_be_a_list_or_a_dictionary_and_is_not_is_refused(small_model, place, value):
+    with zipfile.ZipFile(io.BytesIO(small_model.program)) as archive:
+        said = json.loads(archive.read("archive/models/model.json"))
+    *above, last = place
+    holder = said
+    for key in above:
+        holder = holder[key]
+    holder[last] = value
+    changed = with_member(small_model.program, "archive/models/model.json", json.dumps(said).encode())
+    if last == "module_call_graph" and value == [None]:
+        assert canonical_program(changed)  # its entries are picked
+        return
+    with pytest.raises(LookalikeError, match=last):
+        canonical_program(changed)
+
+
 def test_the_reader_reads_what_it_should(small_model, tmp_path):
     assert read(tmp_path / "a.mar", small_model.archive.read_bytes())

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
-from scripted_server import Script
+from scripted_embedder import Script
 
 from lookalike.embedding.remote_protocol import served_name
 from lookalike.embedding.torchserve import TorchServeEmbedder, reconcile

@@ -1,5 +1,6 @@
 """What a worker does with messages that come once, twice, late, too new, or not at all."""
 
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -145,6 +146,48 @@ def test_an_error_fails_the_job_and_the_next_of_its_lane_begins(parts: Parts) ->
     assert parts.jobs.get(first.job_id).state is JobState.FAILED
     assert parts.jobs.get(second.job_id).state is JobState.FAILED
     assert list(parts.lanes.all()) == []
+
+
+def test_a_job_whose_turn_comes_while_somebody_finds_that_it_has_not_is_looked_at_again(parts: Parts) -> None:
+    """Without a keeper, who would find it: each side tells the other."""
+    first, second = parts.submit(), parts.submit()
+    one, two = parts.outbox.take()
+    found, may_go_on = threading.Event(), threading.Event()
+    is_first = parts.runner._is_first
+
+    def slowly(job: Job) -> bool:
+        answer = is_first(job)
+        if job.job_id == second.job_id and not found.is_set():
+            assert not answer
+            found.set()
+            assert may_go_on.wait(60)
+        return answer
+
+    parts.runner._is_first = slowly  # type: ignore[method-assign]
+    looking = threading.Thread(target=parts.runner.work, args=(two,))
+    looking.start()
+    assert found.wait(60)
+    parts.runner.work(one)
+    parts.work_off()
+    assert parts.jobs.get(first.job_id).state is JobState.SUCCEEDED
+    may_go_on.set()
+    looking.join()
+    parts.work_off()
+    assert parts.jobs.get(second.job_id).state is JobState.SUCCEEDED
+
+
+def test_a_message_that_comes_while_somebody_is_at_its_unit_is_not_forgotten(parts: Parts) -> None:
+    job = parts.submit()
+    (first,) = parts.outbox.take()
+    turn = f"turn:{job.job_id}:1:{ADVANCE}"
+    token = parts.turns.take(turn, seconds=60)
+    assert token is not None
+    parts.runner.work(first)
+    assert parts.turns.known([f"again:{turn}"])
+    parts.turns.give(turn, token)
+    parts.runner.work(first)  # whoever it was would do as this does
+    assert not parts.turns.known([f"again:{turn}"])
+    assert ADVANCE in [message.unit.name for message in parts.outbox.messages]
 
 
 def test_a_newer_message_is_left_for_a_newer_worker(parts: Parts) -> None:

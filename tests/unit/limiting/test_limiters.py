@@ -178,9 +178,9 @@ def test_buckets_that_nobody_uses_are_forgotten_first() -> None:
 
     async def ask() -> None:
         limiter = LocalLimiter(max_buckets=2)
-        for name in ("a", "b", "a", "c"):
+        for name in ("key:a", "key:b", "key:a", "address:c", "address:d", "address:e", "key:c"):
             await limiter.take(name, limit, 1)
-        assert not (await limiter.take("a", limit, 1)).is_admitted
-        assert (await limiter.take("b", limit, 1)).is_admitted
+        assert not (await limiter.take("key:a", limit, 1)).is_admitted
+        assert (await limiter.take("key:b", limit, 1)).is_admitted
 
     asyncio.run(ask())

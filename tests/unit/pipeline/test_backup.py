@@ -428,6 +428,7 @@ def test_what_others_left_among_the_objects_disturbs_nothing(tiles: Tiles, place
     backed_up(tiles, place)
     for name in (".DS_Store", "ab/abcd", "ab/note.txt"):
         place.put(f"{OBJECTS}{name}", b"")
+        place.put(f"{BACKUPS}{name}", b"")
     made = backed_up(tiles, place, keep=1)
     assert made.new_objects == 0
     assert verified(place, tmp_path).num_damaged == 0

@@ -30,6 +30,7 @@ LABELS = {
     "outcome",
     "code",
     "op",
+    "action",
 }
 
 
