@@ -225,3 +225,20 @@ def test_event_streams_have_a_limit_and_end_with_their_clients() -> None:
             nobody.check("")
 
     asyncio.run(ask())
+
+
+def test_streams_that_are_opened_at_the_same_moment_are_counted_before_any_is_read() -> None:
+    async def events() -> AsyncIterator[str]:
+        await asyncio.sleep(0)  # as one that first looks at its job
+        yield "first"
+        yield "second"
+
+    async def ask() -> None:
+        streams = Streams(most=100, most_each=3)
+        opened = await asyncio.gather(*(streams.begun("a", events()) for _ in range(10)), return_exceptions=True)
+        begun = [one for one in opened if not isinstance(one, BaseException)]
+        assert [type(one) for one in opened if isinstance(one, BaseException)] == [RateLimited] * 7
+        assert [[event async for event in stream] for stream in begun] == [["first", "second"]] * 3
+        streams.check("a")
+
+    asyncio.run(ask())

@@ -13,6 +13,7 @@ from services.embedder.torchserve.configuration import KEY_FILE
 from services.embedder.torchserve.keys import Keys, read_keys
 
 _STOP_S = 20.0  # for TorchServe to end its workers
+_LAST_WORDS_S = 1.0
 _LOOK_EVERY_S = 0.1
 _LONGEST_LINE = 1 << 20
 
@@ -22,8 +23,15 @@ _log = logging.getLogger(__name__)
 class TorchServeProcess:
     """One run of TorchServe in ``folder``. Its output becomes lines of this process's log."""
 
-    def __init__(self, process: asyncio.subprocess.Process, output: asyncio.StreamReader, folder: Path) -> None:
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        output: asyncio.StreamReader,
+        pipe: asyncio.BaseTransport,
+        folder: Path,
+    ) -> None:
         self._process = process
+        self._pipe = pipe
         self._folder = folder
         self._copying = asyncio.create_task(_copy(output))
 
@@ -46,8 +54,8 @@ class TorchServeProcess:
             os.close(writing)
         output = asyncio.StreamReader(limit=_LONGEST_LINE)
         loop = asyncio.get_running_loop()
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(output), os.fdopen(reading, "rb"))
-        return cls(process, output, folder)
+        pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(output), os.fdopen(reading, "rb"))
+        return cls(process, output, pipe, folder)
 
     async def keys(self) -> Keys:
         """Waits until it has made them. Raises DependencyUnavailable where it ends first."""
@@ -76,7 +84,10 @@ class TorchServeProcess:
         # Workers that hang do not see that it is gone: they are of its session, and go with it.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        await asyncio.wait([self._copying], timeout=_LAST_WORDS_S)
         self._copying.cancel()
+        self._pipe.close()  # somebody else may hold its other end
+        await asyncio.sleep(0)  # the loop closes it
 
 
 async def _copy(output: asyncio.StreamReader) -> None:
