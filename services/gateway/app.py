@@ -71,6 +71,7 @@ def create_app(
             opener.start()
         yield
         await anyio.to_thread.run_sync(opener.stop)
+        await anyio.to_thread.run_sync(readier.close)
         await anyio.to_thread.run_sync(queue.close)
         if access is not None:
             await access.close()

@@ -8,6 +8,7 @@ from lookalike.errors import LookalikeError
 
 OK = "ok"
 WAIT_S = 1.0
+CLOSE_S = 5.0
 
 
 class Dependencies:
@@ -26,6 +27,12 @@ class Dependencies:
         asked = [(check, check.ask()) for check in self._checks]
         return {check.name: check.answer(done, until) for check, done in asked}
 
+    def close(self) -> None:
+        """Waits a moment for what is being asked: whoever made the checks may close what they use."""
+        until = time.monotonic() + CLOSE_S
+        for check in self._checks:
+            check.join(max(until - time.monotonic(), 0))
+
 
 class _Check:
     def __init__(self, name: str, check: Callable[[], object]) -> None:
@@ -35,6 +42,7 @@ class _Check:
         self._asking: threading.Event | None = None
         self._asked_at = 0.0
         self._said = ""  # of the last that was answered
+        self._thread: threading.Thread | None = None
 
     def ask(self) -> threading.Event:
         """Asks, if it is not being asked already; the event is set when there is an answer."""
@@ -42,14 +50,21 @@ class _Check:
             if self._asking is None:
                 self._asking, self._asked_at = threading.Event(), time.monotonic()
                 # A daemon: the end of the process waits for no server.
-                threading.Thread(
+                self._thread = threading.Thread(
                     target=self._run, args=(self._asking,), name=f"dependency {self.name}", daemon=True
-                ).start()
+                )
+                self._thread.start()
             return self._asking
+
+    def join(self, timeout_s: float) -> None:
+        if self._thread is not None:
+            self._thread.join(timeout_s)
 
     def answer(self, done: threading.Event, until: float) -> str:
         if done.wait(max(until - time.monotonic(), 0)):
             return self._said
+        if self._said not in ("", OK):
+            return self._said  # the reason is known, and it has not answered since
         return f"{self.name} does not answer for {time.monotonic() - self._asked_at:.0f} s"
 
     def _run(self, done: threading.Event) -> None:

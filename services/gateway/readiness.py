@@ -192,6 +192,10 @@ class Readier:
             self._last = (self._clock(), found)
             return found
 
+    def close(self) -> None:
+        """Nothing is asked after it."""
+        self._dependencies.close()
+
     def _look(self) -> Readiness:
         found = self._dependencies.look()
         listed, problems = self._galleries, dict(self._opener.problems)
