@@ -5,7 +5,7 @@ changes single values of it. The whole of it stands in the run's folder and in t
 """
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -13,6 +13,9 @@ from lookalike.types.models import NAME_PATTERN, ResizePolicy
 from services.trainer.architectures import ArchitectureConfig
 from services.trainer.objectives import ObjectiveConfig
 from services.trainer.views import ViewConfig
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Side = Annotated[int, Field(ge=32, multiple_of=32)]
 
 
 class Frozen(BaseModel):
@@ -89,20 +92,28 @@ class OptimiserConfig(Frozen):
 
 
 class ScheduleConfig(Frozen):
-    """``epochs`` passes; a linear ``warmup_steps``, then ``constant``, or ``cosine`` towards 0 at the end.
+    """``epochs`` passes; a linear ``warmup_steps``, then ``constant``, or ``cosine`` towards 0 at the end. At the share
+    ``restart_at`` of the epochs the course ends and begins anew, without warm-up and ``restart_factor`` times as high
+    (Loshchilov and Hutter, SGDR: stochastic gradient descent with warm restarts, ICLR 2017).
 
-    With ``first_size`` the images are made smaller at first: the side grows from there to ``input_size`` in steps of
-    32 pixels, each for an equal share of the epochs, which takes much less time (Tan and Le, EfficientNetV2, ICML
-    2021, section 4). For networks that take images of any side. From the share ``drop_at`` of the epochs on the
-    learning rate is ``drop_factor`` times what it would be.
+    ``sides`` are pairs of a share of the epochs and the side of the images from there on, in pixels: images that are
+    smaller for a while take much less time (Tan and Le, EfficientNetV2, ICML 2021, section 4). The first begins at
+    share 0. For networks that take images of any side. Without, all images are ``input_size``.
     """
 
     epochs: int = Field(default=50, ge=0)
     warmup_steps: int = Field(default=0, ge=0)
     decay: Literal["constant", "cosine"] = "constant"
-    first_size: int | None = Field(default=None, ge=32, multiple_of=32)
-    drop_at: float = Field(default=1.0, ge=0, le=1)
-    drop_factor: float = Field(default=1.0, gt=0, le=1)
+    restart_at: float = Field(default=1.0, ge=0, le=1)
+    restart_factor: float = Field(default=1.0, gt=0, le=1)
+    sides: tuple[tuple[Share, Side], ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        shares = [share for share, _ in self.sides]
+        if shares != sorted(set(shares)) or (shares and shares[0] != 0):
+            raise ValueError("sides begin at share 0 and go on at ever larger shares")
+        return self
 
 
 class ExportConfig(Frozen):
@@ -159,11 +170,11 @@ class TrainConfig(Frozen):
             raise ValueError("std is above 0")
         if self.objective is None and self.schedule.epochs:
             raise ValueError("without an objective there is nothing to train: schedule.epochs is 0")
-        if self.schedule.first_size is not None:
-            if self.schedule.first_size > self.input_size or self.input_size % 32:
-                raise ValueError("schedule.first_size is at most input_size, and both are multiples of 32")
+        if self.schedule.sides:
+            if max(side for _, side in self.schedule.sides) > self.input_size:
+                raise ValueError("schedule.sides are at most input_size")
             if self.architecture.name not in ("compact", "inverted"):
-                raise ValueError("schedule.first_size is for compact and inverted, which take images of any side")
+                raise ValueError("schedule.sides are for compact and inverted, which take images of any side")
         learned = None if self.objective is None else self.objective.name
         if (learned in ("distillation", "blockwise")) != (self.teacher is not None):
             raise ValueError("a teacher goes with objective.name=distillation or blockwise, and they with a teacher")

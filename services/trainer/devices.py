@@ -1,12 +1,18 @@
 """Where a run computes: CPU, GPU, or the ranks that ``torchrun`` started."""
 
+import ctypes
 import os
+import sys
 
 import torch
 from lightning_fabric import Fabric
 
 from lookalike.errors import InvalidRequest
 from services.trainer.config import TrainConfig
+
+# mallopt(3): M_TRIM_THRESHOLD, M_MMAP_THRESHOLD.
+_KEPT_BY_MALLOC = (-1, -3)
+_MOST = 2**31 - 1
 
 
 def make_fabric(config: TrainConfig) -> Fabric:
@@ -20,6 +26,8 @@ def make_fabric(config: TrainConfig) -> Fabric:
     accelerator = "cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu"
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    if accelerator == "cpu":
+        keep_freed_memory()
     world_size, local_size = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     fabric = Fabric(
         accelerator=accelerator,
@@ -30,6 +38,19 @@ def make_fabric(config: TrainConfig) -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def keep_freed_memory() -> None:
+    """Maps of one step go into the memory of those of the step before.
+
+    By default glibc returns large blocks to the system when they are freed, which then clears page after page of them
+    again: a quarter of the time of a step on two cores (``benchmarks/training_step.py``). Other libraries are left
+    as they are.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        for parameter in _KEPT_BY_MALLOC:
+            mallopt(parameter, _MOST)
 
 
 def _ddp(config: TrainConfig) -> str:

@@ -165,7 +165,9 @@ def distilled() -> TrainConfig:
         data=DataConfig(resize_policy=ResizePolicy.SQUASH, val_share=0.1),
         batch_size=128,
         optimiser=OptimiserConfig(name="adamw", lr=0.002, weight_decay=0.05, clip_norm=5.0),
-        schedule=ScheduleConfig(epochs=140, warmup_steps=200, decay="cosine", first_size=96),
+        schedule=ScheduleConfig(
+            epochs=140, warmup_steps=200, decay="cosine", sides=((0, 96), (1 / 3, 128), (2 / 3, 160))
+        ),
         export=ExportConfig(half=True),
     )
 
@@ -177,14 +179,19 @@ def house() -> TrainConfig:
         name="house",
         mean=_HALF,
         std=_HALF,
-        architecture=Inverted(),
-        objective=Blockwise(joint_from=0.2),
+        architecture=Inverted(expansions=(1, 6, 6, 6, 8, 11, 12)),
+        objective=Blockwise(joint_from=0.7, places=4704, min_images=3),
         teacher=TeacherConfig(model="mobilenet_v2", precision="bfloat16", taps=mobilenet_v2_blocks()),
         data=DataConfig(resize_policy=ResizePolicy.SQUASH, held_out_classes=1 / 3, val_share=0.1),
         batch_size=64,
-        optimiser=OptimiserConfig(name="adam", lr=0.004, betas=(0.9, 0.99)),
+        optimiser=OptimiserConfig(name="adam", lr=0.02, betas=(0.9, 0.99)),
         schedule=ScheduleConfig(
-            epochs=40, warmup_steps=100, decay="cosine", first_size=128, drop_at=0.2, drop_factor=0.3
+            epochs=80,
+            warmup_steps=100,
+            decay="cosine",
+            restart_at=0.7,
+            restart_factor=0.06,
+            sides=((0, 224), (0.7, 160), (0.8, 192), (0.9, 224)),
         ),
         max_val_images=500,
         export=ExportConfig(

@@ -5,11 +5,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from lookalike.errors import InvalidRequest
 from services.trainer import checkpoint
 from services.trainer.config import TrainConfig
+from services.trainer.older import digested, renewed
 
 
 @dataclass(frozen=True)
@@ -65,12 +64,13 @@ class RunFolder:
     def read_config(self) -> TrainConfig:
         """The configuration with which the run began. Raises InvalidRequest for a folder without a run."""
         try:
-            return TrainConfig.model_validate_json(self.config.read_bytes())
+            values = json.loads(self.config.read_bytes())
+            return TrainConfig.model_validate(renewed(values) if isinstance(values, dict) else values)
         except FileNotFoundError:
             raise InvalidRequest(
                 f"{self.path} is no training run: it has no config.json", path=str(self.path)
             ) from None
-        except (OSError, ValidationError) as error:
+        except (OSError, ValueError) as error:
             raise InvalidRequest(f"{self.config} is no configuration: {error}"[:400], path=str(self.config)) from error
 
     def read_manifest(self) -> dict[str, object]:
@@ -96,10 +96,4 @@ class RunFolder:
 
 def digest_of(config: TrainConfig) -> str:
     """SHA-256 of what decides about the weights; where and how fast a run computes is left out."""
-    said = config.model_dump(mode="json", exclude={"device", "threads", "checkpoint_s", "export", "name"})
-    # Choices that are younger than runs which are to go on count once they are made.
-    if config.data.split == "source":
-        del said["data"]["split"]
-    if config.teacher is not None and not config.teacher.taps:
-        del said["teacher"]["taps"]
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(digested(config), sort_keys=True).encode()).hexdigest()

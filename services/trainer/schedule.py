@@ -7,31 +7,28 @@ from torch import nn
 
 from services.trainer.config import OptimiserConfig, TrainConfig
 
-_SIZE_STEP = 32
-
 
 def learning_rate(config: TrainConfig, global_step: int, epoch: float) -> float:
     """The rate of one step: linear warm-up, then constant or half a cosine (Loshchilov and Hutter, SGDR, 2017).
 
     ``global_step`` steps are done, and ``epoch`` epochs with the part of the present one. The cosine begins at the
-    first step and is 0 at the end, after the last.
+    first step and is 0 at the end, after the last; with a restart there are two, each over its part.
     """
     schedule = config.schedule
+    restart = schedule.restart_at * schedule.epochs
     factor = min(1.0, (global_step + 1) / schedule.warmup_steps) if schedule.warmup_steps else 1.0
+    begin, end = 0.0, restart
+    if schedule.restart_at < 1 and epoch >= restart:
+        factor, begin, end = schedule.restart_factor, restart, float(schedule.epochs)
     if schedule.decay == "cosine":
-        factor *= 0.5 * (1 + math.cos(math.pi * epoch / schedule.epochs))
-    if schedule.drop_at < 1 and epoch >= schedule.drop_at * schedule.epochs:
-        factor *= schedule.drop_factor
+        factor *= 0.5 * (1 + math.cos(math.pi * (epoch - begin) / (end - begin)))
     return config.optimiser.lr * factor
 
 
 def image_size(config: TrainConfig, epoch: int) -> int:
     """The side of the images in this epoch, in pixels."""
-    first, last = config.schedule.first_size, config.input_size
-    if first is None:
-        return last
-    num_sizes = (last - first) // _SIZE_STEP + 1
-    return first + _SIZE_STEP * (epoch * num_sizes // config.schedule.epochs)
+    begun = [side for share, side in config.schedule.sides if epoch >= share * config.schedule.epochs]
+    return begun[-1] if begun else config.input_size
 
 
 def make_optimiser(module: nn.Module, config: OptimiserConfig) -> torch.optim.Optimizer:

@@ -26,6 +26,7 @@ TOY = {
     "sizing": "--num 300 --dim 16 --images 8 --seconds 0.2 --out {out}",
     "startup": "--num 300 --dim 16 --repeats 1 --out {out}",
     "torchserve": "--num-images 8 --repeats 1 --queries 3 --output {out}",
+    "training_step": "--batch 2 --side 32 --steps 1 --repeats 1 --out {out}",
     "worker_memory": "--num 32 --part-images 8 --out {out}",
 }
 # They run where a maintainer has what they want; `make bench` names what that is.

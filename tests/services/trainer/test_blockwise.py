@@ -185,3 +185,19 @@ def test_only_a_network_with_as_many_blocks_as_steps_is_taught(taps: Taps) -> No
         BlockwiseObjective(Blockwise(), student(), taps, 18)
     with pytest.raises(InvalidRequest, match="architecture inverted"):
         BlockwiseObjective(Blockwise(), build(Compact(widths=(8, 8), depths=(1, 1)), SIDE), taps, 19)
+
+
+def test_a_student_may_be_wider_inside_and_has_the_same_maps(taps: Taps) -> None:
+    torch.manual_seed(0)
+    wider = build(Inverted(expansions=(1, 6, 6, 6, 8, 11, 12)), SIDE)
+    assert isinstance(wider, InvertedBackbone)
+    sizes = [sum(parameter.numel() for parameter in network.parameters()) for network in (student(), wider)]
+    assert sizes[0] == 2_223_872  # MobileNetV2 without its classifier
+    inside = [block.conv[0][0].out_channels // block.conv[0][0].in_channels for block in list(wider.blocks)[2:18]]
+    assert inside == [6] * 9 + [8] * 3 + [11] * 3 + [12]
+    with torch.no_grad():
+        value = normalised(smooth(2, 1))
+        for block, target in zip(wider.blocks, taps(smooth(2, 1)), strict=True):
+            value = block(value)
+            assert value.shape == target.shape
+    BlockwiseObjective(Blockwise(), wider, taps, 19)  # is taught like any other

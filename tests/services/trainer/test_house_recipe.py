@@ -16,7 +16,7 @@ HALF = ("--mean", "0.5,0.5,0.5", "--std", "0.5,0.5,0.5")
 # Half weights and principal components are for a model that tells pictures apart; this one has seen six batches.
 SMALL = (
     "objective.joint_from=1",
-    "schedule.first_size=null",
+    "schedule.sides=[]",
     "schedule.warmup_steps=0",
     "batch_size=4",
     "schedule.epochs=2",

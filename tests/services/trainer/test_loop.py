@@ -56,32 +56,45 @@ def test_half_a_cosine_to_the_end() -> None:
     assert learning_rate(warm, 24, 2.5) == pytest.approx(0.5 * learning_rate(config, 24, 2.5))
 
 
-def test_from_drop_at_on_the_rate_is_lower() -> None:
-    config = scheduled("schedule.epochs=10", "schedule.drop_at=0.3", "schedule.drop_factor=0.25")
-    usual = scheduled("schedule.epochs=10")
-    before, after = learning_rate(config, 29, 2.9), learning_rate(config, 30, 3.0)
-    assert before == learning_rate(usual, 29, 2.9)
-    assert after == pytest.approx(0.25 * learning_rate(usual, 30, 3.0))
+def test_from_restart_at_on_the_course_begins_anew_and_lower() -> None:
+    config = scheduled(
+        "schedule.epochs=10",
+        "schedule.warmup_steps=4",
+        "schedule.decay=cosine",
+        "schedule.restart_at=0.4",
+        "schedule.restart_factor=0.25",
+    )
+    alone = scheduled("schedule.epochs=4", "schedule.warmup_steps=4", "schedule.decay=cosine")
+    for step in (0, 3, 20, 39):
+        assert learning_rate(config, step, step / 10) == learning_rate(alone, step, step / 10)
+    assert learning_rate(config, 40, 4.0) == pytest.approx(0.025)
+    assert learning_rate(config, 70, 7.0) == pytest.approx(0.0125)
+    assert learning_rate(config, 99, 9.999) < 1e-6
 
 
-def test_images_grow_in_equal_shares_of_the_epochs() -> None:
+def test_a_constant_rate_that_begins_anew_is_lower_from_there_on() -> None:
+    config = scheduled("schedule.epochs=10", "schedule.restart_at=0.3", "schedule.restart_factor=0.5")
+    constant = scheduled("schedule.epochs=10")
+    config, constant = (
+        made.model_copy(update={"schedule": made.schedule.model_copy(update={"decay": "constant"})})
+        for made in (config, constant)
+    )
+    assert learning_rate(config, 299, 2.99) == learning_rate(constant, 299, 2.99)
+    assert learning_rate(config, 300, 3.0) == pytest.approx(0.5 * learning_rate(constant, 300, 3.0))
+
+
+def test_images_have_the_side_of_their_share_of_the_epochs() -> None:
     config = recipe("distilled", ["schedule.epochs=7"])  # 96, 128, 160
     assert [image_size(config, epoch) for epoch in range(7)] == [96, 96, 96, 128, 128, 160, 160]
-    assert image_size(recipe("distilled", ["schedule.first_size=null"]), 0) == 160
+    assert image_size(recipe("distilled", ["schedule.sides=[]"]), 0) == 160
 
 
-@given(st.integers(1, 60), st.integers(1, 10), st.integers(1, 10))
-def test_sizes_never_shrink_and_end_at_the_whole(epochs: int, first: int, more: int) -> None:
-    size = 32 * (first + more)
-    config = recipe(
-        "distilled", [f"schedule.epochs={epochs}", f"schedule.first_size={32 * first}", f"input_size={size}"]
-    )
-    sizes = [image_size(config, epoch) for epoch in range(epochs)]
-    assert sizes == sorted(sizes)
-    assert sizes[0] == 32 * first
-    assert sizes[-1] <= size
-    assert (sizes[-1] == size) == (epochs > more)  # fewer epochs than sizes leave some out
-    assert {side % 32 for side in sizes} == {0}
+@given(st.integers(1, 60), st.lists(st.integers(1, 5), min_size=1, max_size=6))
+def test_every_epoch_has_the_last_side_that_has_begun(epochs: int, sides: list[int]) -> None:
+    pairs = [[number / len(sides), 32 * side] for number, side in enumerate(sides)]
+    config = recipe("distilled", [f"schedule.epochs={epochs}", f"schedule.sides={pairs}"])
+    for epoch in range(epochs):
+        assert image_size(config, epoch) == 32 * sides[epoch * len(sides) // epochs]
 
 
 def module() -> nn.Module:

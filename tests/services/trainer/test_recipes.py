@@ -2,18 +2,20 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lookalike.errors import InvalidRequest
-from services.trainer.architectures import RESNEXT_WSL_URL
+from services.trainer.architectures import RESNEXT_WSL_URL, Inverted
 from services.trainer.config import TrainConfig
 from services.trainer.objectives import Classification, Distillation, MetricLearning, Reconstruction
+from services.trainer.older import renewed
 from services.trainer.overrides import with_overrides
 from services.trainer.recipes import RECIPES, STUDY, recipe
-from services.trainer.run_folder import digest_of
+from services.trainer.run_folder import RunFolder, digest_of
 
 AUTOENCODERS = ("vanilla_ae", "conv_ae", "denoising_ae")
 CLASSIFIERS = ("mini_densenet", "resnet18")
@@ -171,7 +173,7 @@ def test_an_untrained_recipe_becomes_a_trained_one() -> None:
         (["objective.name=distillation"], "a teacher goes with objective.name=distillation"),
         (["teacher.model=x.mar"], "a teacher goes with objective.name=distillation"),
         (["batch_size=9", "accumulate=2"], "batch_size is a multiple of accumulate"),
-        (["schedule.first_size=96"], "for compact and inverted"),
+        (["schedule.sides=[[0,96]]"], "for compact and inverted"),
         (["architecture.name=resnet"], "reconstruction needs an architecture that draws"),
         (["data.balance=loss"], "weighs a classifier's loss"),
     ],
@@ -187,12 +189,14 @@ def test_what_is_wrong_is_named(overrides: list[str], message: str) -> None:
         (["data.mirrored=true"], "draws views"),
         (["data.crop_area=0.5"], "draws views"),
         (["teacher=null"], "and they with a teacher"),
-        (["schedule.first_size=192"], "at most input_size"),
-        (["input_size=150"], "multiples of 32"),
+        (["schedule.sides=[[0,192]]"], "at most input_size"),
+        (["schedule.sides=[[0,50]]"], "multiple of 32"),
+        (["schedule.sides=[[0.5,96]]"], "begin at share 0"),
+        (["schedule.sides=[[0,96],[0.5,64],[0.5,96]]"], "ever larger shares"),
         (["teacher.views.crop_area=[0.9,0.1]"], "the smaller first"),
         (["teacher.views.mosaic_share=0.9"], "together at most 1"),
         (["architecture.pooling=gem"], "compact with average pooling"),
-        (["architecture.name=resnet", "schedule.first_size=null"], "compact with average pooling"),
+        (["architecture.name=resnet", "schedule.sides=[]"], "compact with average pooling"),
     ],
 )
 def test_contradictions_of_a_distillation_are_named(overrides: list[str], message: str) -> None:
@@ -233,12 +237,35 @@ def test_the_digest_is_of_what_decides_about_the_weights() -> None:
     assert len({digest, *others}) == 6
 
 
-@pytest.mark.parametrize("name", ["conv_ae", "distilled"])
+@pytest.mark.parametrize("name", ["conv_ae", "distilled", "house"])
 def test_a_run_from_before_a_choice_was_there_goes_on(name: str) -> None:
-    """Its checkpoints have the digest of a configuration without ``data.split`` and ``teacher.taps``."""
-    config = recipe(name, ["objective.name=distillation", "teacher.taps=[]"] if name == "distilled" else [])
+    """Its checkpoints have the digest of a configuration without that choice, or with its older name."""
+    changes = {
+        "conv_ae": [],
+        "distilled": ["objective.name=distillation", "teacher.taps=[]"],
+        "house": ["schedule.sides=[]", "schedule.restart_at=1", "schedule.restart_factor=1"],
+    }
+    config = recipe(name, changes[name])
+    if name == "house":
+        config = config.model_copy(update={"architecture": Inverted()})
     older = config.model_dump(mode="json", exclude={"device", "threads", "checkpoint_s", "export", "name"})
     del older["data"]["split"]
-    if older["teacher"] is not None:
+    if name == "distilled":
         del older["teacher"]["taps"]
+    older["architecture"].pop("expansions", None)
+    for key in ("sides", "restart_at", "restart_factor"):
+        del older["schedule"][key]
+    older["schedule"] |= {"first_size": 96 if name == "distilled" else None, "drop_at": 1.0, "drop_factor": 1.0}
     assert hashlib.sha256(json.dumps(older, sort_keys=True).encode()).hexdigest() == digest_of(config)
+    # And the file that it has is read as the same configuration.
+    written = config.model_dump(mode="json")
+    written["schedule"] = older["schedule"]
+    assert TrainConfig.model_validate(renewed(written)) == config
+
+
+def test_a_drop_of_the_rate_that_is_no_longer_there_is_not_read_as_another(tmp_path: Path) -> None:
+    written = recipe("house").model_dump(mode="json")
+    written["schedule"] = {"epochs": 40, "first_size": 128, "drop_at": 0.2, "drop_factor": 0.3}
+    (tmp_path / "config.json").write_text(json.dumps(written))
+    with pytest.raises(InvalidRequest, match="drop_at"):
+        RunFolder(tmp_path).read_config()

@@ -26,7 +26,7 @@ CASES = {
     "distilled": (
         *RESNET,
         "input_size=64",
-        "schedule.first_size=32",
+        "schedule.sides=[[0,32],[0.5,64]]",
         "schedule.warmup_steps=4",
         "teacher.model=color_edges",
         "teacher.map_channels=null",

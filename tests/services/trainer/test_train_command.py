@@ -42,7 +42,7 @@ RECIPES: dict[str, tuple[tuple[str, ...], int]] = {
             "teacher.map_channels=512",
             "teacher.dimension=8",
             "teacher.views_per_image=2",
-            "schedule.first_size=null",
+            "schedule.sides=[]",
             "data.held_out_classes=0",
         ),
         8,
