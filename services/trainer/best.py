@@ -58,6 +58,7 @@ def archive_of(run: RunFolder, target: Path, *, name: str | None = None) -> Mode
         training_data=config.export.training_data or f"{data['num_train']} images, digest {data['digest'][:16]}",
         metrics={key: round(float(value), 6) for key, value in cast(dict[str, float], made["metrics"]).items()},
         licence=config.export.licence,
+        batching=config.export.batching,
     )
     projection = None
     if config.export.projection is not None:

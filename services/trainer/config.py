@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from lookalike.embedding.batching import Batching
 from lookalike.types.models import NAME_PATTERN, ResizePolicy
 from services.trainer.architectures import ArchitectureConfig
 from services.trainer.objectives import ObjectiveConfig
@@ -118,12 +119,14 @@ class ScheduleConfig(Frozen):
 
 class ExportConfig(Frozen):
     """How the archive is made: ``half`` keeps weights as float16; ``projection`` bakes in principal components of
-    the training images' embeddings, each divided by its deviation to the power ``whiten``.
+    the training images' embeddings, each divided by its deviation to the power ``whiten``. ``batching`` is how
+    TorchServe merges requests for it; without, the one who serves it decides.
     """
 
     half: bool = False
     projection: int | None = Field(default=None, ge=1)
     whiten: float = Field(default=0.0, ge=0, le=1)
+    batching: Batching | None = None
     description: str = ""
     training_data: str = ""
     licence: str = ""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lookalike.embedding.archive import write_archive
+from lookalike.embedding.batching import Batching
 from lookalike.embedding.export import IMAGENET_MEAN, IMAGENET_STD, export_program
 from lookalike.embedding.precision import METRIC as BFLOAT16_COSINE
 from lookalike.embedding.precision import MIN_COSINE as MIN_BFLOAT16_COSINE
@@ -48,6 +49,7 @@ class Trained:
     training_data: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
     licence: str = ""
+    batching: Batching | None = None
 
 
 def export_run(
@@ -108,9 +110,9 @@ def export_trained(
     expected_ND = own_embeddings(trained, images_NHWC, projection=projection)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
         archive = Path(folder) / target.name
-        write_archive(archive, program, manifest)
+        write_archive(archive, program, manifest, trained.batching)
         manifest = _verified(archive, manifest, images_NHWC, expected_ND)
-        manifest = write_archive(archive, program, manifest)
+        manifest = write_archive(archive, program, manifest, trained.batching)
         archive.replace(target)
     return manifest
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from lookalike.embedding.archive import read_manifest
+from lookalike.embedding.archive import read_batching, read_manifest
+from lookalike.embedding.batching import Batching
 from lookalike.embedding.precision import METRIC, smooth_images
 from lookalike.embedding.torch_local import TorchEmbedder
 from lookalike.errors import InvalidArchive, InvalidRequest
@@ -117,6 +118,12 @@ def test_half_weights_take_half_the_bytes(tmp_path):
         export_trained(trained(Wide()), tmp_path / "m.mar", half=half)
         sizes.append((tmp_path / "m.mar").stat().st_size)
     assert sizes[0] - sizes[1] == pytest.approx(2 * 196_608, abs=4096)
+
+
+@pytest.mark.parametrize("batching", [None, Batching(requests=8, delay_ms=3)])
+def test_the_archive_says_how_requests_are_merged(tmp_path, batching):
+    export_trained(trained(Net().eval(), batching=batching), tmp_path / "toy.mar")
+    assert read_batching(tmp_path / "toy.mar") == batching
 
 
 def test_the_network_is_left_as_it_was(tmp_path):
