@@ -31,7 +31,8 @@ class LabelledImages:
     """Images of a source, in ascending order of their keys.
 
     ``images_NSSC`` uint8 is mapped from the cache and read-only. ``codes_N`` int64 is the class of each image, its
-    position in the sorted ``names`` of the subcategories, and -1 for one without. ``split_N`` holds ``train``,
+    position in the sorted ``names`` of the subcategories, and -1 for one without. ``sha256s`` are of the images' bytes:
+    equal for the same file under two keys. ``split_N`` holds ``train``,
     ``val`` or nothing, as the source says. ``digest`` is the SHA-256 over sorted (key, SHA-256 of the bytes, labels):
     equal for equal data, whatever its size in pixels. ``num_unlabelled`` counts those that were left out for having no
     subcategory; ``failures`` are the images that could not be read or decoded, by key.
@@ -39,6 +40,7 @@ class LabelledImages:
 
     images_NSSC: NDArray[np.uint8]
     keys: tuple[str, ...]
+    sha256s: tuple[str, ...]
     labels: tuple[Labels, ...]
     codes_N: NDArray[np.int64]
     names: tuple[str, ...]
@@ -112,6 +114,7 @@ def load_labelled(
     return LabelledImages(
         images_NSSC=pixels.images_NSSC,
         keys=keys,
+        sha256s=pixels.sha256s,
         labels=labels,
         codes_N=codes_N,
         names=names,

@@ -7,8 +7,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ from lookalike.images.limits import ImageLimits
 from lookalike.images.prepare import prepare
 from lookalike.pipeline.ordered import map_ordered
 from lookalike.types.models import ResizePolicy
+from services.trainer.data.scratch import scratch
 
 _PIXELS, _LIST = "pixels.npy", "images.json"
 _PREPARED_BY = ("pillow", "simplejpeg")  # decode and resize: another version may give other pixels
@@ -117,9 +116,7 @@ class PixelCache:
                 return LoadFailure(image.key, error.code, error.message)
             return hashlib.sha256(data).hexdigest(), pixels_SSC
 
-        self.folder.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=self.folder))
-        try:
+        with scratch(self.folder) as partial:
             sha256s: list[str | None] = []
             failures: list[LoadFailure] = []
             with (partial / _PIXELS).open("wb") as file:
@@ -145,8 +142,6 @@ class PixelCache:
             except OSError:
                 if not place.is_dir():  # unless another process was faster
                     raise
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
 
 
 def _opened(place: Path, images: Sequence[SourceImage], side: int) -> Pixels:

@@ -24,7 +24,9 @@ def split(images: LabelledImages, *, val_share: float = 0.2, seed: int) -> tuple
     The source's own split where it names both sides; images that it says nothing of are trained on. Otherwise each
     class gives ``val_share`` of its images, rounded, in an order that follows from ``seed`` and their keys: one image
     more or less moves at most one other image of its class and none of the others. Images without a class count as one
-    class. Raises InvalidRequest for a share that is not between 0 and 1, or one that leaves a side empty.
+    class. In either case an image whose bytes are trained on under another key is trained on too: to find it again
+    would be no retrieval. Raises InvalidRequest for a share that is not between 0 and 1, or one that leaves a side
+    empty.
     """
     if not 0 < val_share < 1:
         raise InvalidRequest(f"val_share is between 0 and 1, not {val_share}", val_share=val_share)
@@ -33,6 +35,8 @@ def split(images: LabelledImages, *, val_share: float = 0.2, seed: int) -> tuple
     else:
         places = ranks_within(images.keys, images.codes_N.tolist(), seed, "split")
         is_val = np.array([place < _rounded(val_share * number) for place, number in places], bool)
+    sha256s_N = np.array(images.sha256s)
+    is_val &= ~np.isin(sha256s_N, sha256s_N[~is_val])
     if is_val.all() or not is_val.any():
         side = "train" if is_val.all() else "validate"
         raise InvalidRequest(

@@ -193,6 +193,7 @@ def test_leftovers_of_a_killed_process_are_never_taken(folder: Path, tmp_path: P
     partial.mkdir(parents=True)
     (partial / "pixels.npy").write_bytes((tmp_path / "whole" / name / "pixels.npy").read_bytes()[:-1000])
     np.testing.assert_array_equal(load(folder, tmp_path / "cache").images_NSSC, whole.images_NSSC)
+    assert not partial.exists()
 
 
 @pytest.mark.parametrize("file", ["pixels.npy", "images.json"])

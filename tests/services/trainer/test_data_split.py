@@ -18,14 +18,17 @@ galleries = st.dictionaries(st.text(st.characters(codec="utf-8"), min_size=1, ma
 shares = st.floats(0.05, 0.95)
 
 
-def images_of(classes: dict[str, str], splits: dict[str, str] | None = None) -> LabelledImages:
-    """Images by key, with the class of each."""
+def images_of(
+    classes: dict[str, str], splits: dict[str, str] | None = None, same: dict[str, str] | None = None
+) -> LabelledImages:
+    """Images by key, with the class of each; no two have the same bytes, but for those of ``same``."""
     keys = tuple(sorted(classes))
     labels = tuple(Labels.single(classes[key] or None) for key in keys)
     names, codes_N = class_codes(labels)
     return LabelledImages(
         images_NSSC=np.zeros((len(keys), 1, 1, 3), np.uint8),
         keys=keys,
+        sha256s=tuple((same or {}).get(key, f"bytes of {key}") for key in keys),
         labels=labels,
         codes_N=codes_N,
         names=names,
@@ -147,3 +150,21 @@ def test_images_without_a_class_are_neither_kept_nor_held_out() -> None:
 def test_one_class_cannot_be_divided() -> None:
     with pytest.raises(InvalidRequest, match="of 1 classes none"):
         hold_out_classes(numbered(a=4), 0.5, 0)
+
+
+def test_a_file_that_is_there_twice_is_not_trained_on_and_validated_on() -> None:
+    classes = {f"a{i}": "a" for i in range(20)}
+    alone = val_keys(images_of(classes), 0.25, 0)
+    assert len(alone) == 5
+    one, *others = sorted(alone)
+    trained_on = min(classes.keys() - alone)
+    assert val_keys(images_of(classes, same={one: "x", trained_on: "x"}), 0.25, 0) == set(others)
+    # Twice on one side does no harm, and is left there.
+    assert val_keys(images_of(classes, same={one: "x", others[0]: "x"}), 0.25, 0) == alone
+
+
+def test_a_source_s_own_split_with_the_same_file_on_both_sides() -> None:
+    images = images_of(
+        {"a": "a", "b": "a", "c": "a"}, {"a": "train", "b": "val", "c": "val"}, same={"a": "x", "b": "x"}
+    )
+    assert [side.tolist() for side in split(images, seed=0)] == [[0, 1], [2]]
