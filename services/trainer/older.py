@@ -41,6 +41,8 @@ def digested(config: TrainConfig) -> dict[str, Any]:
         del said["data"]["split"]
     if config.teacher is not None and not config.teacher.taps:
         del said["teacher"]["taps"]
+    if config.objective is not None and config.objective.name == "blockwise" and config.objective.fixed_from == 1:
+        del said["objective"]["fixed_from"]
     if config.architecture.name == "inverted" and config.architecture == type(config.architecture)():
         del said["architecture"]["expansions"]
     said["schedule"] |= {"first_size": None, "drop_at": 1.0, "drop_factor": 1.0}

@@ -30,12 +30,17 @@ class Blockwise(BaseModel):
     images of the batch as give it ``places`` places of its map, at least ``min_images``: early maps are large. From
     there on the network runs as a whole on all images, and what a block does wrong is taught to those before it too:
     each by itself is nearly right by then, but what nineteen of them do wrong adds up.
+
+    From the share ``fixed_from`` on, batch normalisations use the statistics that they have gathered, as the archive
+    will: those of a batch are others in every step, and the teacher's never change (Wu and Johnson, Rethinking "Batch"
+    in BatchNorm, 2021, section 3.3).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Literal["blockwise"] = "blockwise"
     joint_from: float = Field(default=0.25, ge=0, le=1)
+    fixed_from: float = Field(default=1.0, ge=0, le=1)
     places: int = Field(default=12_544, ge=1)
     min_images: int = Field(default=4, ge=2)
 
@@ -61,6 +66,8 @@ class BlockwiseObjective(Objective):
     ) -> dict[str, torch.Tensor]:
         """``loss``, and of the last block ``last_error``: 0 is the teacher itself, 1 no better than a constant."""
         assert isinstance(network, InvertedBackbone)  # noqa: S101 for the type checker; checked when it was built
+        if self._config.fixed_from < 1 and self.progress >= self._config.fixed_from:
+            _fix_statistics(network)
         targets = self._taps(batch.images_NHWC)
         is_joint = self.progress >= self._config.joint_from
         given = images_NCHW
@@ -91,6 +98,13 @@ class BlockwiseObjective(Objective):
     def _num_images(self, map_NCHW: torch.Tensor) -> int:
         num_images, _, height, width = map_NCHW.shape
         return min(num_images, max(self._config.min_images, self._config.places // (height * width)))
+
+
+def _fix_statistics(network: nn.Module) -> None:
+    """Until the network is next put into training mode."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
 
 
 def relative_error(map_NCHW: torch.Tensor, target_NCHW: torch.Tensor) -> torch.Tensor:

@@ -180,6 +180,24 @@ def test_large_maps_are_taught_on_fewer_images(taps: Taps) -> None:
     assert set(seen.values()) == {12}
 
 
+def test_from_fixed_from_on_the_statistics_stay_and_are_used(taps: Taps) -> None:
+    network = student().train()
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    objective = BlockwiseObjective(Blockwise(joint_from=0.2, fixed_from=0.5), network, taps, 19)
+    objective.progress = 0.4
+    loss_of(objective, network, smooth(4, 9))
+    gathered = [norm.running_mean.clone() for norm in norms]
+    objective.progress = 0.5
+    network.train()  # as the loop does at the beginning of an epoch
+    together = loss_of(objective, network, smooth(4, 9))
+    together["loss"].backward()
+    for norm, before in zip(norms, gathered, strict=True):
+        torch.testing.assert_close(norm.running_mean, before, atol=0, rtol=0)
+        assert norm.weight.grad is not None  # they are still learned
+    network.eval()
+    torch.testing.assert_close(loss_of(objective, network, smooth(4, 9))["loss"], together["loss"])
+
+
 def test_only_a_network_with_as_many_blocks_as_steps_is_taught(taps: Taps) -> None:
     with pytest.raises(InvalidRequest, match=r"19 blocks, teacher\.taps 18"):
         BlockwiseObjective(Blockwise(), student(), taps, 18)
