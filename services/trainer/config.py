@@ -137,7 +137,9 @@ class TrainConfig(Frozen):
 
     ``batch_size`` is that of a step over all ranks, computed ``accumulate`` parts after one another. Every random
     choice follows from ``seed`` and the step's number, so a resumed run needs no state of a generator.
-    ``precision``: ``auto`` is bfloat16 where processor or GPU multiplies it natively.
+    ``precision``: ``auto`` is bfloat16 where processor or GPU multiplies it natively. ``select`` says which epoch is
+    the model: the ``best`` by precision@4 of the validation, or the ``last``, for a schedule that ends near 0 and a
+    student whose epochs differ by less than that measure's noise.
     """
 
     recipe: str
@@ -161,6 +163,7 @@ class TrainConfig(Frozen):
         default=60.0, ge=0, description="seconds between two checkpoints; each epoch ends with one"
     )
     max_val_images: int = Field(default=2000, ge=2)
+    select: Literal["best", "last"] = "best"
     export: ExportConfig = ExportConfig()
 
     @model_validator(mode="after")

@@ -200,7 +200,7 @@ def _end_epoch(run: Run, position: Position, validate: Validate) -> None:
                 "no search can tell them apart. A lower learning rate or another objective may help"
             )
         value = selection_value(metrics)
-        is_best = value > position.best_value
+        is_best = config.select == "last" or value > position.best_value
         if is_best:
             position.best_value, position.best_epoch = value, position.epoch
         position.epoch, position.step, position.losses = position.epoch + 1, 0, {}

@@ -45,6 +45,8 @@ def digested(config: TrainConfig) -> dict[str, Any]:
         del said["objective"]["fixed_from"]
     if config.architecture.name == "inverted" and config.architecture == type(config.architecture)():
         del said["architecture"]["expansions"]
+    if config.select == "best":
+        del said["select"]
     said["schedule"] |= {"first_size": None, "drop_at": 1.0, "drop_factor": 1.0}
     sides = config.schedule.sides
     if not sides:

@@ -47,3 +47,19 @@ def test_finishing_is_for_a_run_that_was_begun(toy: Toy, capsys: Printed) -> Non
     assert run(toy.train("conv_ae", "new", *CONV, options=["--finish"])) == 2
     assert "--resume --run FOLDER --finish" in capsys.readouterr().err
     assert not (toy.folder / "new").exists()
+
+
+def test_the_last_epoch_is_the_model_where_that_is_asked_for(toy: Toy) -> None:
+    """Precision of three colours is soon 1 and stays: the best is an early epoch, the first of the equal ones."""
+    for select in ("best", "last"):
+        overrides = (*CONV, "schedule.epochs=6", f"select={select}")
+        assert run(toy.train("conv_ae", select, *overrides, options=["--no-export"])) == 0
+    values = [event["metrics"]["subcategory precision@4"] for event in toy.events("best") if event["event"] == "epoch"]
+    assert values.index(max(values)) < 5
+    chosen, last = toy.states("last", "best"), toy.states("last", "last")
+    assert all((last[name] == value).all() for name, value in chosen.items())
+    position, _ = load(toy.folder / "last" / "checkpoints" / "best.pt")
+    assert position.best_epoch == 5
+    # The same run otherwise.
+    assert toy.losses("best") == toy.losses("last")
+    assert any((last[name] != value).any() for name, value in toy.states("best", "best").items())

@@ -243,7 +243,13 @@ def test_a_run_from_before_a_choice_was_there_goes_on(name: str) -> None:
     changes = {
         "conv_ae": [],
         "distilled": ["objective.name=distillation", "teacher.taps=[]"],
-        "house": ["schedule.sides=[]", "schedule.restart_at=1", "schedule.restart_factor=1", "objective.fixed_from=1"],
+        "house": [
+            "schedule.sides=[]",
+            "schedule.restart_at=1",
+            "schedule.restart_factor=1",
+            "objective.fixed_from=1",
+            "select=best",
+        ],
     }
     config = recipe(name, changes[name])
     if name == "house":
@@ -254,6 +260,7 @@ def test_a_run_from_before_a_choice_was_there_goes_on(name: str) -> None:
         del older["teacher"]["taps"]
     older["architecture"].pop("expansions", None)
     older["objective"].pop("fixed_from", None)
+    del older["select"]
     for key in ("sides", "restart_at", "restart_factor"):
         del older["schedule"][key]
     older["schedule"] |= {"first_size": 96 if name == "distilled" else None, "drop_at": 1.0, "drop_factor": 1.0}
