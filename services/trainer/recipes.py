@@ -198,7 +198,7 @@ def house() -> TrainConfig:
         export=ExportConfig(
             half=True,
             projection=256,
-            whiten=0.5,
+            whiten=0.0,
             description="Lookalike's own small embedder: MobileNetV2's network, trained from scratch block by block",
             training_data="two thirds of the classes of Caltech-101 (CC BY 4.0), without labels; "
             "teacher: MobileNetV2, ImageNet (Apache-2.0)",

@@ -13,6 +13,9 @@ import torch
 from lookalike.embedding.archive import read_manifest, read_program
 from lookalike.embedding.house import house_archive
 from lookalike.embedding.torch_local import TorchEmbedder
+from lookalike.galleries.demo import generate
+from lookalike.galleries.open import open_source
+from lookalike.galleries.port import SourceImage
 from lookalike.images.limits import ImageLimits
 from lookalike.images.prepare import prepare
 from lookalike.types.models import ResizePolicy
@@ -48,20 +51,23 @@ def test_the_card_is_of_this_archive() -> None:
     assert f"{house_archive().stat().st_size:,} bytes" in card
 
 
-def test_it_tells_pictures_apart() -> None:
-    manifest = read_manifest(house_archive())
-    rng = np.random.default_rng(0)
-    coarse = torch.from_numpy(rng.integers(0, 256, (6, 3, 5, 5))).float()
-    side = manifest.input_size
-    images = torch.nn.functional.interpolate(coarse, (side, side), mode="bicubic").clamp(0, 255).to(torch.uint8)
-    images_NHWC = images.permute(0, 2, 3, 1).contiguous().numpy()
+def test_it_finds_what_shows_the_same(tmp_path: Path) -> None:
+    """Drawings of thirty things, five of each: by chance 3 of 100 nearest ones would show the same."""
+    drawn = generate(tmp_path, num_images=150, workers=1)
+    source = open_source(str(drawn.annotations), images_root=drawn.images, fetcher=lambda url: b"")
+    found = [item for item in source.images() if isinstance(item, SourceImage)]
+    size = read_manifest(house_archive()).input_size
+    images = [prepare(source.read(item), size=size, policy=ResizePolicy.SQUASH, limits=ImageLimits()) for item in found]
+    source.close()
     embedder = TorchEmbedder(house_archive())
     try:
-        cosines_NN = embedder.embed(images_NHWC) @ embedder.embed(np.ascontiguousarray(images_NHWC[:, :, ::-1])).T
+        embeddings_ND = embedder.embed(np.stack(images))
     finally:
         embedder.close()
-    # Nearly each is nearest to its own mirror image, of pictures that are only blots of colour.
-    assert (cosines_NN.argmax(axis=1) == np.arange(6)).sum() >= 5
+    cosines_NN = embeddings_ND @ embeddings_ND.T
+    np.fill_diagonal(cosines_NN, -np.inf)
+    shown_N = np.array([item.labels.subcategory for item in found])
+    assert (shown_N[cosines_NN.argmax(axis=1)] == shown_N).mean() > 0.5
 
 
 @pytest.mark.shared_data
@@ -76,11 +82,13 @@ def test_none_of_its_weights_is_its_teacher_s(shared_data: Path) -> None:
         for ours in own.values():
             if ours.shape == theirs.shape:
                 compared += 1
-                # Norms are folded into our weights: each filter is compared by its direction. What a block learns
-                # from maps may come near the teacher's filters, but not within float16's rounding of any of them.
+                # Norms are folded into our weights: each filter is compared by its direction. Inside a block there are
+                # many ways to the same map. The last block is one layer between two maps, which determine it: what it
+                # learned lies near the teacher's filters, a thousand times as far as float16's rounding would put it.
                 cosines = torch.nn.functional.cosine_similarity(ours.float().flatten(1), theirs.float().flatten(1))
-                assert float(cosines.median()) < 0.999
-    assert compared > 20
+                is_last_block = theirs.shape == (1280, 320, 1, 1)
+                assert float(cosines.median()) < (0.9999 if is_last_block else 0.9)
+    assert compared > 15
 
 
 @pytest.mark.shared_data
