@@ -24,7 +24,7 @@ _WEIGHTED = frozenset({torch.ops.aten.conv2d.default, torch.ops.aten.linear.defa
 _MAX_ROUNDING = 2**-10
 # Weights of fewer numbers stay float32: early and depthwise layers, whose rounding every later layer sees, and which
 # are a fiftieth of a network's bytes.
-_MIN_HALVED = 4096
+MIN_HALVED = 4096
 
 
 class EmbeddingProgram(nn.Module):
@@ -60,6 +60,7 @@ def export_program(
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
     half: bool = False,
+    min_halved: int = MIN_HALVED,
     fold_batch_norm: bool = False,
 ) -> tuple[bytes, int]:
     """The program around ``features``, for any number of images from 1, and its dimension D.
@@ -71,7 +72,7 @@ def export_program(
         features, input_size, mean, std: as above, and as :class:`EmbeddingProgram` uses them.
         half: store the weights of convolutions and linear layers as float16, half as many bytes; the program
             converts them and computes in float32 as before. A weight that float16 cannot hold stays float32, and so
-            does one of fewer than 4,096 numbers: that saves nothing and costs the most.
+            does one of fewer than ``min_halved`` numbers.
         fold_batch_norm: multiply each batch normalisation that directly follows a convolution into its weights:
             the same function but for rounding, with fewer operators.
     """
@@ -87,7 +88,7 @@ def export_program(
             if fold_batch_norm:
                 _fold_batch_norms(rewritten)
             if half:
-                _halve_weights(rewritten)
+                _halve_weights(rewritten, min_halved)
             program = _exported(_with_short_names(rewritten), example_NHWC)
             _erase_assertions(program.graph)
     file = io.BytesIO()
@@ -123,13 +124,13 @@ def _fold_batch_norms(module: torch.fx.GraphModule) -> None:
         graph.erase_node(norm)
 
 
-def _halve_weights(module: torch.fx.GraphModule) -> None:
+def _halve_weights(module: torch.fx.GraphModule, min_halved: int) -> None:
     for node in module.graph.find_nodes(op="get_attr"):
         readers = [user for user in node.users if user.target in _WEIGHTED and user.args[1] is node]
         if not readers or len(readers) < len(node.users):
             continue
         weight = _constant(module, node.target)
-        if weight.numel() < _MIN_HALVED:
+        if weight.numel() < min_halved:
             continue
         halved = weight.half()
         if (weight - halved).norm() > _MAX_ROUNDING * weight.norm():
