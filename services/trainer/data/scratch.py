@@ -24,10 +24,11 @@ def scratch(parent: Path) -> Iterator[Path]:
             os.close(lock)
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-        if (
-            lock := _locked(folder)
-        ) is not None and folder.exists():  # else another process swept it before it was locked
+        lock = _locked(folder)
+        if lock is not None and folder.exists():
             break
+        if lock is not None:  # another process swept the folder before it was locked
+            os.close(lock)
     try:
         yield folder
     finally:
