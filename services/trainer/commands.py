@@ -12,8 +12,9 @@ from lookalike.pipeline.progress import Report
 from lookalike.pipeline.workspace import Workspace
 from services.trainer.config import TrainConfig
 from services.trainer.outcome import Outcome
+from services.trainer.overrides import with_overrides
 from services.trainer.recipes import STUDY, recipe
-from services.trainer.run_folder import RunFolder
+from services.trainer.run_folder import RunFolder, digest_of
 from services.trainer.store import export_run, surroundings
 from services.trainer.study.orchestrate import run_study
 from services.trainer.study.result import PublishedFigure, StudyResult
@@ -45,16 +46,14 @@ def train_recipe(
 ) -> Outcome:
     """Trains recipe ``name`` on ``data``; ``run`` is its folder, else a new one in ``runs``.
 
-    With ``resume`` the run's own configuration is taken, and it is refused to change it; ``finish`` makes the model of
-    the best epoch so far. Raises as :func:`services.trainer.training.train`.
+    With ``resume`` the run's own configuration is taken, in which only what does not decide about the weights can be
+    changed; ``finish`` makes the model of the best epoch so far. Raises as :func:`services.trainer.training.train`.
     """
     if finish and not resume:
         raise InvalidRequest("--finish makes the model of a run that was stopped: --resume --run FOLDER --finish")
     if resume:
         if run is None:
             raise InvalidRequest("--resume needs the run's folder: --run FOLDER")
-        if overrides:
-            raise InvalidRequest("--resume goes on with the configuration that the run began with: leave --set out")
         config = RunFolder(run).read_config()
         if config.recipe != name:
             raise InvalidRequest(f"{run} is a run of {config.recipe}, not of {name}")
@@ -64,10 +63,24 @@ def train_recipe(
         ):
             if given and given != began_with:
                 raise InvalidRequest(f"{run} began with {option} {began_with}, not {given}: leave it out")
+        config = _changed(RunFolder(run), config, overrides)
     else:
         config = _configured(name, data, images, overrides)
     folder = run or runs / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     return train(config, folder, surroundings(workspace), resume=resume, finish_now=finish, as_json=as_json)
+
+
+def _changed(run: RunFolder, config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
+    """The configuration of a run that goes on, with overrides, in its folder too."""
+    changed = with_overrides(config, overrides)
+    if digest_of(changed) != digest_of(config):
+        raise InvalidRequest(
+            "--resume goes on with the configuration that the run began with: --set changes only what does not decide "
+            "about its weights there, as export.projection"
+        )
+    if changed != config and is_first_rank():
+        run.write_config(changed)
+    return changed
 
 
 def is_first_rank() -> bool:

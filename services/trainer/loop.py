@@ -2,8 +2,8 @@
 
 Every random choice of a step follows from the seed and the step's number, and every batch is drawn over all ranks
 before each takes its share. A run that was killed goes on from its last checkpoint to the same weights, bit for bit
-on one CPU. Two ranks compute the loss of one with the same batch, but for batch normalisation, which each rank does
-over its own images, and for noise, which each draws for itself.
+on one CPU. Two ranks compute the losses of one with the same batch: batch normalisation is over the images of all
+ranks, and noise is drawn for all of them. What is taught block by block is not: there each rank draws its own views.
 """
 
 import math
@@ -28,6 +28,7 @@ from services.trainer.devices import uses_bfloat16
 from services.trainer.objectives import Batch, Objective
 from services.trainer.progress import Reporter
 from services.trainer.schedule import image_size, learning_rate, make_optimiser
+from services.trainer.shared_norm import share_statistics
 from services.trainer.training_data import Rows, TrainingData
 from services.trainer.validation import has_collapsed
 
@@ -115,6 +116,9 @@ def fit(
         lambda tensor: _gathered(fabric, tensor),
         bfloat16=uses_bfloat16(config, fabric.device.type),
     )
+    if fabric.world_size > 1:
+        share_statistics(step)
+        objective.rank, objective.num_ranks = fabric.global_rank, fabric.world_size
     optimiser = make_optimiser(step, config.optimiser)
     position = Position()
     if resumed is not None:
@@ -163,7 +167,7 @@ def _take_step(run: Run, position: Position, rows: Rows, data: TrainingData, lr:
     part = len(rows) // config.accumulate
     size = image_size(config, position.epoch)
     sums: dict[str, torch.Tensor] = {}
-    torch.manual_seed(((config.seed * 1_000_003 + position.global_step) * 64 + fabric.global_rank) % 2**64)
+    torch.manual_seed(((config.seed * 1_000_003 + position.global_step) * 64) % 2**64)
     for number in range(config.accumulate):
         # First parts, then ranks: so a loss of pairs compares the same images, however many ranks there are.
         mine = rank_slice(rows[number * part : (number + 1) * part], fabric.global_rank, fabric.world_size)

@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from services.trainer.config import Frozen, ScheduleConfig, TrainConfig
+from pydantic import BaseModel
+
+from services.trainer.architectures import Inverted
+from services.trainer.config import ScheduleConfig, TrainConfig
 
 _SIDE_STEP = 32
 
@@ -43,8 +46,11 @@ def digested(config: TrainConfig) -> dict[str, Any]:
         del said["teacher"]["taps"]
     if config.objective is not None and config.objective.name == "blockwise" and config.objective.fixed_from == 1:
         del said["objective"]["fixed_from"]
-    if config.architecture.name == "inverted" and config.architecture == type(config.architecture)():
-        del said["architecture"]["expansions"]
+    if config.architecture.name == "inverted":
+        if config.architecture.expansions == _default(Inverted, "expansions"):
+            del said["architecture"]["expansions"]
+        if config.architecture.exponent == 1 or _learns_maps_to_the_end(config):
+            del said["architecture"]["exponent"]
     if config.select == "best":
         del said["select"]
     said["schedule"] |= {"first_size": None, "drop_at": 1.0, "drop_factor": 1.0}
@@ -60,5 +66,10 @@ def digested(config: TrainConfig) -> dict[str, Any]:
     return said
 
 
-def _default(model: type[Frozen], name: str) -> object:
+def _learns_maps_to_the_end(config: TrainConfig) -> bool:
+    """Whether how a map is pooled has a part neither in the loss nor in which epoch is the model."""
+    return config.objective is not None and config.objective.name == "blockwise" and config.select == "last"
+
+
+def _default(model: type[BaseModel], name: str) -> object:
     return model.model_fields[name].default

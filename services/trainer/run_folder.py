@@ -57,6 +57,10 @@ class RunFolder:
                 path=str(self.path),
             )
         self.path.mkdir(parents=True, exist_ok=True)
+        self.write_config(config)
+
+    def write_config(self, config: TrainConfig) -> None:
+        """Writes ``config.json``, complete or not at all."""
         partial = self.config.with_suffix(".partial")
         partial.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
         partial.replace(self.config)

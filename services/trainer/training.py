@@ -126,6 +126,8 @@ def train(
         if fabric.is_global_zero:
             best, states = load_best(run, config)
             chosen = network_of(states, config).to(fabric.device)
+            if finish_now:  # how it pools may have been changed since that epoch
+                best.metrics.update(validate(chosen))
             draw_sheets(run, config, chosen, validation, _embed(config, fabric, chosen, validation.images_NSSC))
             if config.export.projection is not None:
                 write_projection(run, fit_projection(config, dataset, partial(_embed, config, fabric, chosen)))

@@ -37,12 +37,17 @@ class GeM(nn.Module):
         self.eps = eps
 
     def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
-        x = x_NCHW.to(torch.float32).clamp(min=self.eps)
-        # The mean is homogeneous, m * f(x / m) = f(x), so dividing by the maximum changes neither it nor its
-        # gradient; without it a channel of zeros underflows, eps ^ p = 0, and its gradient is NaN.
-        highest_NC11 = x.detach().amax((2, 3), keepdim=True)
-        mean_NC = (x / highest_NC11).pow(self.p).mean((2, 3)).pow(1 / self.p)
-        return mean_NC * highest_NC11.flatten(1)
+        return generalised_mean(x_NCHW, self.p, eps=self.eps)
+
+
+def generalised_mean(x_NCHW: torch.Tensor, p: torch.Tensor | float, *, eps: float = 1e-6) -> torch.Tensor:
+    """As :class:`GeM`, with the exponent that it is given."""
+    x = x_NCHW.to(torch.float32).clamp(min=eps)
+    # The mean is homogeneous, m * f(x / m) = f(x), so dividing by the maximum changes neither it nor its
+    # gradient; without it a channel of zeros underflows, eps ^ p = 0, and its gradient is NaN.
+    highest_NC11 = x.detach().amax((2, 3), keepdim=True)
+    mean_NC = (x / highest_NC11).pow(p).mean((2, 3)).pow(1 / p)
+    return mean_NC * highest_NC11.flatten(1)
 
 
 def pool(name: Pooling, *, learnable: bool = True) -> nn.Module:

@@ -24,10 +24,13 @@ class Batch:
 class Objective(nn.Module):
     """A loss, with the parameters that only training needs (a classifier's head, proxies): they are trained and kept
     in checkpoints, and no archive holds them. ``progress`` is how much of the run is done, from 0 to 1, set before
-    every step.
+    every step. ``rank`` of ``num_ranks`` computes with equal shares of the batch, in order of ranks: what is drawn at
+    random is drawn for the whole batch, from torch's global generator, which is in the same state on all of them.
     """
 
     progress: float = 0.0
+    rank: int = 0
+    num_ranks: int = 1
 
     def forward(
         self,

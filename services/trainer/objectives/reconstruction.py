@@ -45,6 +45,12 @@ class ReconstructionObjective(Objective):
         if not isinstance(network, Autoencoder):
             raise InvalidRequest("objective.name=reconstruction needs an architecture with a decoder, as conv_ae has")
         if self.training and self._noise > 0:
-            images_NCHW = images_NCHW * (torch.rand_like(images_NCHW) >= self._noise)
+            images_NCHW = images_NCHW * (self._drawn_like(images_NCHW) >= self._noise)
         drawn_NCHW = network.reconstruct(images_NCHW).float()
         return {"loss": functional.mse_loss(drawn_NCHW, pixels_NCHW)}
+
+    def _drawn_like(self, images_NCHW: torch.Tensor) -> torch.Tensor:
+        """Numbers from [0, 1) for the images of this rank."""
+        num_images, channels, height, width = images_NCHW.shape
+        drawn_NHWC = torch.rand((num_images * self.num_ranks, height, width, channels), device=images_NCHW.device)
+        return drawn_NHWC[num_images * self.rank : num_images * (self.rank + 1)].permute(0, 3, 1, 2)

@@ -219,3 +219,20 @@ def test_a_student_may_be_wider_inside_and_has_the_same_maps(taps: Taps) -> None
             value = block(value)
             assert value.shape == target.shape
     BlockwiseObjective(Blockwise(), wider, taps, 19)  # is taught like any other
+
+
+def test_the_last_map_is_averaged_or_pooled_nearer_to_its_maximum(taps: Taps) -> None:
+    networks = []
+    for exponent in (1.0, 2.0):
+        torch.manual_seed(0)
+        networks.append(build(Inverted(exponent=exponent), SIDE).eval())
+    averaged, pooled = networks
+    assert isinstance(averaged, InvertedBackbone)
+    assert list(pooled.state_dict()) == list(averaged.state_dict())  # a checkpoint of one is one of the other
+    images_NCHW = normalised(smooth(3, 1))
+    with torch.no_grad():
+        map_NCHW = averaged.blocks(images_NCHW).double()
+        torch.testing.assert_close(averaged(images_NCHW).double(), map_NCHW.mean((2, 3)), atol=1e-6, rtol=1e-5)
+        squares_NC = map_NCHW.square().mean((2, 3)).sqrt()
+        torch.testing.assert_close(pooled(images_NCHW).double(), squares_NC, atol=2e-6, rtol=1e-4)
+    assert (squares_NC > map_NCHW.mean((2, 3)) * 1.01).any()

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from toy_runs import CONV, Toy, in_a_process, kill_after_steps, make_toy, use_store
+from toy_runs import CONV, Toy, assert_same_weights, in_a_process, kill_after_steps, make_toy, use_store
 
 from lookalike.cli import run
 from services.trainer.checkpoint import load
@@ -33,6 +33,20 @@ def test_the_best_epoch_of_a_killed_run_becomes_the_model(toy: Toy, capsys: Prin
     assert manifest["epochs"] == said["epochs"]
     # Nothing was trained any further.
     assert all((weights[name] == value).all() for name, value in toy.states("stopped", "last").items())
+
+
+def test_what_an_archive_is_made_with_can_be_changed_when_training_is_over(toy: Toy, capsys: Printed) -> None:
+    assert run(toy.train("conv_ae", "done", *CONV, "schedule.epochs=1", options=["--no-export"])) == 0
+    weights = toy.states("done", "last")
+    changes = ["--set", "export.projection=3", "--set", "name=short"]
+    capsys.readouterr()
+    assert run(toy.resume("conv_ae", "done", options=["--finish", *changes])) == 0
+    assert_same_weights(toy.states("done", "last"), weights)
+    capsys.readouterr()
+    assert run(["models", "show", "short", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["dimension"] == 3
+    config = json.loads((toy.folder / "done" / "config.json").read_text(encoding="utf-8"))
+    assert (config["export"]["projection"], config["name"]) == (3, "short")
 
 
 def test_a_run_without_a_finished_epoch_has_no_model(toy: Toy, capsys: Printed) -> None:

@@ -1,7 +1,4 @@
-"""Two CPU ranks over gloo, started by torchrun, train as one rank does with the same batch.
-
-Of networks without batch normalisation, whose statistics each rank takes of its own images.
-"""
+"""Two CPU ranks over gloo, started by torchrun, train as one rank does with the same batch."""
 
 import json
 import os
@@ -26,9 +23,16 @@ PAIRS = (
     "data.crop_area=0.5",
     "schedule.warmup_steps=0",
 )
+DENSENET = ("architecture.stem_width=4", "architecture.growth_rate=4", "architecture.dimension=8")
+COMPACT = ("architecture.widths=[4,8]", "architecture.depths=[1,1]", *PAIRS[2:])
 CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "conv_ae": ("conv_ae", (*CONV, *SGD, "optimiser.lr=0.5")),
     "conv_ae-halves": ("conv_ae", (*CONV, *SGD, "optimiser.lr=0.5", "accumulate=2")),
+    "noise": ("denoising_ae", (*CONV, *SGD, "optimiser.lr=0.5", "accumulate=2")),
+    # Batch normalisation over the images of both.
+    "mini_densenet": ("mini_densenet", (*DENSENET, *SGD, "optimiser.lr=0.05")),
+    "mini_densenet-halves": ("mini_densenet", (*DENSENET, *SGD, "optimiser.lr=0.01", "accumulate=2")),
+    "compact": ("metric", (*COMPACT, *SGD, "batch_size=6", "optimiser.lr=0.05")),
     "classes": (
         "mini_densenet",
         (*PAIRS[:3], *SGD, "optimiser.lr=0.05", "data.balance=loss"),
@@ -79,13 +83,17 @@ def _arguments(toy: Toy, name: str, run_folder: str) -> list[str]:
 def _by_two_ranks(toy: Toy, commands: list[list[str]]) -> None:
     listed = toy.folder / "commands.json"
     listed.write_text(json.dumps(commands), encoding="utf-8")
+    _torchrun("train_in_turn.py", listed, toy.folder)
+
+
+def _torchrun(script: str, argument: Path, folder: Path) -> None:
+    """Runs a script of this folder in two ranks."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    script = str(Path(__file__).with_name("train_in_turn.py"))
     path = str(Path(__file__).parents[3])
     done = subprocess.run(
-        [*torchrun, script, str(listed)],
-        env={**os.environ, **environment(toy.folder), "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-        cwd=toy.folder,
+        [*torchrun, str(Path(__file__).with_name(script)), str(argument)],
+        env={**os.environ, **environment(folder), "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=300,
@@ -105,6 +113,16 @@ def test_two_ranks_are_one(toy: Toy, name: str) -> None:
         torch.testing.assert_close(found[key], tensor, atol=1e-5, rtol=1e-4)
     made = json.loads((toy.folder / f"{name}-two" / "manifest.json").read_text(encoding="utf-8"))
     assert made["hardware"]["ranks"] == 2
+
+
+def test_gradients_of_two_ranks_are_those_of_one(tmp_path: Path) -> None:
+    """In float64, of each network with batch normalisation: what is left is no rounding that a deep one makes large."""
+    _torchrun("rank_gradients.py", tmp_path / "found.json", tmp_path)
+    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    assert found.keys() == {"resnet18", "mini_densenet", "compact", "inverted"}
+    for name, differences in found.items():
+        assert differences["together"] < 1e-9, name
+        assert differences["apart"] > 1e-3, name  # each rank's own statistics give other gradients
 
 
 def test_the_first_rank_reports_and_exports(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:

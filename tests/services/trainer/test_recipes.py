@@ -237,6 +237,16 @@ def test_the_digest_is_of_what_decides_about_the_weights() -> None:
     assert len({digest, *others}) == 6
 
 
+def test_how_maps_are_pooled_counts_where_it_decides_about_the_weights() -> None:
+    """It has no weights of its own, and blocks learn maps: then it only chooses the epoch, unless that is the last."""
+    house = recipe("house", ["architecture.exponent=1"])
+    assert digest_of(recipe("house", ["architecture.exponent=3"])) == digest_of(house)
+    by_precision = ["select=best", "architecture.exponent=1"]
+    assert digest_of(recipe("house", [*by_precision, "architecture.exponent=3"])) != digest_of(
+        recipe("house", by_precision)
+    )
+
+
 @pytest.mark.parametrize("name", ["conv_ae", "distilled", "house"])
 def test_a_run_from_before_a_choice_was_there_goes_on(name: str) -> None:
     """Its checkpoints have the digest of a configuration without that choice, or with its older name."""
@@ -259,6 +269,7 @@ def test_a_run_from_before_a_choice_was_there_goes_on(name: str) -> None:
     if name == "distilled":
         del older["teacher"]["taps"]
     older["architecture"].pop("expansions", None)
+    older["architecture"].pop("exponent", None)
     older["objective"].pop("fixed_from", None)
     del older["select"]
     for key in ("sides", "restart_at", "restart_factor"):

@@ -72,7 +72,9 @@ def test_what_resume_refuses(toy: Toy, capsys: Printed) -> None:
     done = str(toy.folder / "done")
     assert "--resume needs the run's folder" in refusal(["train", "conv_ae", "--resume"], capsys)
     resume = toy.resume("conv_ae", "done")
-    assert "leave --set out" in refusal([*resume, "--set", "seed=3"], capsys)
+    said = refusal([*resume, "--set", "export.half=true", "--set", "seed=3"], capsys)
+    assert "--set changes only what does not decide about its weights" in said
+    assert not RunFolder(toy.folder / "done").read_config().export.half
     assert f"{done} is a run of conv_ae, not of distilled" in refusal(toy.resume("distilled", "done"), capsys)
     assert f"{done} began with --data {toy.pictures}, not " in refusal([*resume, "--data", "elsewhere"], capsys)
     assert f"{done} began with --images None, not " in refusal([*resume, "--images", "elsewhere"], capsys)
