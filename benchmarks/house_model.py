@@ -145,10 +145,17 @@ def differences(at: Workspace, name: str, models: list[ModelManifest]) -> dict[s
             names = np.array([getattr(labels[row.tobytes()], level) or "" for row in matrix.ids_N16])
             if not names.any():
                 break
-            values.append((names[neighbours(matrix.embeddings_ND)] == names[:, None]).mean(axis=1))
+            precision_N = (names[neighbours(matrix.embeddings_ND)] == names[:, None]).mean(axis=1)
+            values.append(in_order_of_ids(precision_N, matrix.ids_N16))
         else:
             found[level] = intervals((values[0] - values[1])[:, None])[0].model_dump()
     return found
+
+
+def in_order_of_ids(values_N: NDArray[np.float64], ids_N16: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """So that pairs are of the same image: an embedding set is in the order in which its parts were finished."""
+    ordered: NDArray[np.float64] = values_N[np.lexsort(ids_N16.T[::-1])]
+    return ordered
 
 
 def neighbours(embeddings_ND: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -5,7 +5,6 @@ reach a server is tried again later; whatever else goes wrong fails the job, wit
 """
 
 import logging
-import math
 import os
 import signal
 import time
@@ -30,6 +29,7 @@ from lookalike.jobs.dispatch import Dispatch, Message, again_of, later_of, mark_
 from lookalike.jobs.formats import FORMAT
 from lookalike.jobs.lanes import Lanes
 from lookalike.jobs.lease import LEASE_S, Lease, leased
+from lookalike.jobs.notes import Notes
 from lookalike.jobs.port import Job, JobError, JobRequest, JobState
 from lookalike.jobs.reasons import reason_of
 from lookalike.jobs.records import JobDocument, JobRecords
@@ -94,8 +94,10 @@ class Runner:
     overdue: Callable[[], None] = _die
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock: Callable[[], float] = time.monotonic
-    _saved_at: dict[str, float] = field(default_factory=dict)
-    _unsaved: dict[str, Progress] = field(default_factory=dict)  # the last report of each job, where it was not written
+    notes: Notes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.notes = Notes(self.records, self.save_every_s, self.clock)
 
     def work(self, message: Message, *, last_try: bool = False) -> None:
         """Does the unit of ``message``. Raises TryLater; on the ``last_try`` the job fails instead."""
@@ -141,7 +143,7 @@ class Runner:
 
     def _guarded(self, job: Job, message: Message, lease: Lease, *, last_try: bool) -> None:
         begun = f"starts:{turn_of(job, message.unit.name)}"
-        self._unsaved.pop(job.job_id, None)  # of a unit that did not come to its end here
+        self.notes.forget(job)
         try:
             starts = self.turns.count(begun, seconds=_STARTS_KEPT_S)
             if starts > MAX_STARTS:
@@ -180,7 +182,7 @@ class Runner:
             raise JobCancelled(f"job {job.job_id} was cancelled")
         outcome = self.steps.advance(job, message.unit.queue, self._report(job, lease, begun))
         if isinstance(outcome, Pending):
-            self._note(job, outcome.progress, always=True)
+            self.notes.write(job, outcome.progress, always=True)
             self.dispatch.send(job, outcome.units)
         else:
             self._finish(job, outcome)
@@ -189,7 +191,7 @@ class Runner:
         if job.cancel_requested:
             raise JobCancelled(f"job {job.job_id} was cancelled")
         progress = self.steps.run(job, message.unit.name, self._report(job, lease), starts=starts)
-        self._note(job, progress, always=True)
+        self.notes.write(job, progress, always=True)
         if not any(unit.kind == message.unit.kind for unit in self.steps.pending(job)):
             self.dispatch.send(job, [self.steps.first(job.kind)])
 
@@ -197,7 +199,7 @@ class Runner:
         for kind, params in outcome.then:
             self.submit(JobRequest(kind=kind, gallery=job.gallery, params=params))
         if outcome.progress is not None:
-            self._unsaved[job.job_id] = outcome.progress
+            self.notes.hold(job, outcome.progress)
         self._end(job, JobState.SUCCEEDED, result=outcome.result)
 
     def _fail(self, job: Job, error: Exception) -> None:
@@ -237,38 +239,12 @@ class Runner:
 
         def report(progress: Progress) -> None:
             lease.touch()
-            is_noted = self._note(job, progress)
+            is_noted = self.notes.write(job, progress)
             if begun is not None and is_noted and progress.stage == job.stage and progress.done > job.done:
                 with suppress(DependencyUnavailable):  # the work goes on, and the next report says it again
                     self.turns.unmark(begun)
 
         return report
-
-    def _note(self, job: Job, progress: Progress, *, always: bool = False) -> bool:
-        """Writes how far the job is, now and then, and says whether it did. Raises JobCancelled where it is asked."""
-        key = f"{job.job_id}:{progress.stage}"
-        now = self.clock()
-        if not always and now - self._saved_at.get(key, -math.inf) < self.save_every_s:
-            self._unsaved[job.job_id] = progress
-            return False
-        if len(self._saved_at) > 100:
-            self._saved_at.clear()
-        self._saved_at[key] = now
-        self._unsaved.pop(job.job_id, None)
-        said = _said(progress)
-
-        def noted(document: JobDocument) -> JobDocument:
-            present = document.job
-            if present.state.has_ended or present.cancel_requested or present.attempt != job.attempt:
-                return document
-            if present.stage == progress.stage and present.done > progress.done:
-                return document  # another worker has told more
-            return document.model_copy(update={"job": present.model_copy(update=said)})
-
-        present = self.records.change(job.job_id, noted).job
-        if present.cancel_requested or present.state.has_ended or present.attempt != job.attempt:
-            raise JobCancelled(f"job {job.job_id} was cancelled")
-        return True
 
     def _end(
         self,
@@ -279,9 +255,13 @@ class Runner:
         error: JobError | None = None,
     ) -> None:
         """Writes how the job ended, lets the next of its lane begin, and forgets what it was doing."""
-        last = self._unsaved.pop(job.job_id, None)
-        told = {} if last is None else _said(last)
-        changes = {**told, "state": state, "finished_at": self.now().isoformat(), "result": result, "error": error}
+        changes = {
+            **self.notes.last(job),
+            "state": state,
+            "finished_at": self.now().isoformat(),
+            "result": result,
+            "error": error,
+        }
 
         def ended(document: JobDocument) -> JobDocument:
             present = document.job
@@ -303,8 +283,3 @@ class Runner:
                 break  # its keeper is a later worker
             self.dispatch.try_send(following, [self.steps.first(following.kind)])
             break
-
-
-def _said(progress: Progress) -> dict[str, object]:
-    """A job's fields that say how far it is."""
-    return {"stage": progress.stage, "done": progress.done, "total": progress.total, "failed": progress.failed}

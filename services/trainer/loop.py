@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import nn
-from torch.nn import functional
 
 from lookalike.errors import TrainingDiverged
 from services.trainer import checkpoint
@@ -25,52 +24,15 @@ from services.trainer.checkpoint import Position
 from services.trainer.config import TrainConfig
 from services.trainer.data.batches import rank_slice
 from services.trainer.devices import uses_bfloat16
-from services.trainer.objectives import Batch, Objective
+from services.trainer.objectives import Objective
 from services.trainer.progress import Reporter
 from services.trainer.schedule import image_size, learning_rate, make_optimiser
 from services.trainer.shared_norm import share_statistics
+from services.trainer.step import Step, on_device
 from services.trainer.training_data import Rows, TrainingData
 from services.trainer.validation import has_collapsed
 
-Tensors = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]
 Validate = Callable[[nn.Module], dict[str, float]]
-
-
-class Step(nn.Module):
-    """Images to losses: what one forward pass of all ranks computes."""
-
-    scale: torch.Tensor
-    mean: torch.Tensor
-
-    def __init__(
-        self,
-        network: nn.Module,
-        objective: Objective,
-        config: TrainConfig,
-        gather: Callable[[torch.Tensor], torch.Tensor],
-        *,
-        bfloat16: bool,
-    ) -> None:
-        super().__init__()
-        self._bfloat16 = bfloat16
-        self.network, self.objective, self._gather = network, objective, gather
-        self.register_buffer("mean", torch.tensor(config.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("scale", 1 / torch.tensor(config.std).view(1, 3, 1, 1), persistent=False)
-
-    def forward(self, tensors: Tensors, size: int) -> dict[str, torch.Tensor]:
-        batch = Batch(*tensors)
-        # A view: the memory stays in the order N, H, W, C, which is what channels_last means.
-        pixels_NCHW = batch.images_NHWC.permute(0, 3, 1, 2).to(torch.float32) / 255
-        if size != pixels_NCHW.shape[-1]:
-            pixels_NCHW = functional.interpolate(
-                pixels_NCHW, (size, size), mode="bilinear", antialias=True, align_corners=False
-            )
-        images_NCHW = (pixels_NCHW - self.mean) * self.scale
-        with torch.autocast(images_NCHW.device.type, torch.bfloat16, enabled=self._bfloat16):
-            losses: dict[str, torch.Tensor] = self.objective(
-                self.network, images_NCHW, pixels_NCHW, batch, self._gather
-            )
-        return losses
 
 
 @dataclass(frozen=True)
@@ -173,7 +135,7 @@ def _take_step(run: Run, position: Position, rows: Rows, data: TrainingData, lr:
         mine = rank_slice(rows[number * part : (number + 1) * part], fabric.global_rank, fabric.world_size)
         batch = data.batch(mine, position.epoch, position.step)
         # A tuple: Fabric looks into what it is given, and into frozen values it can't.
-        tensors = _on_device(batch, fabric.device)
+        tensors = on_device(batch, fabric.device)
         with fabric.no_backward_sync(run.step, enabled=number < config.accumulate - 1):
             losses = run.step(tensors, size)
             fabric.backward(losses["loss"] / config.accumulate)
@@ -256,11 +218,6 @@ def _even(rows: Rows, parts: int) -> Rows:
     step may see a few images more or less. Where there are too few, they begin again from the first.
     """
     return rows[: len(rows) - len(rows) % parts] if len(rows) >= parts else np.resize(rows, parts)
-
-
-def _on_device(batch: Batch, device: torch.device) -> Tensors:
-    targets = None if batch.targets is None else batch.targets.to(device)
-    return batch.images_NHWC.to(device), batch.labels_N.to(device), batch.rows_N.to(device), targets
 
 
 def _gathered(fabric: Fabric, tensor: torch.Tensor) -> torch.Tensor:

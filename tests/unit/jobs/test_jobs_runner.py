@@ -231,7 +231,7 @@ def test_workers_that_die_at_one_unit_but_come_further_each_time_are_not_counted
         raise Killed
 
     parts.steps.advance = advance  # type: ignore[method-assign]
-    parts.runner.save_every_s = 0.0
+    parts.runner.notes.every_s = 0.0
     job = parts.submit()
     (message,) = parts.outbox.take()
     for come in range(3 * MAX_STARTS):  # noqa: B007 advance() looks at it
@@ -266,7 +266,7 @@ def test_a_queue_that_is_away_for_a_moment_interrupts_no_unit_that_goes_on(
             report(Progress("ingest", 2))
         return Finished({})
 
-    parts.runner.save_every_s = 0.0
+    parts.runner.notes.every_s = 0.0
     job = parts.submit()
     (message,) = parts.outbox.take()
     parts.steps.advance = dies  # type: ignore[method-assign]
@@ -325,7 +325,7 @@ def test_an_entry_whose_job_was_never_written_holds_nobody_up_and_is_removed_lat
 
 def test_a_job_that_ended_shows_what_it_reported_last(parts: Parts) -> None:
     """Reports are written now and then only; the last one is written with the end."""
-    parts.runner.save_every_s = 3600.0
+    parts.runner.notes.every_s = 3600.0
 
     def advance(job: Job, queue: Queue, report: Report) -> Finished:
         for done in range(4):
