@@ -128,9 +128,13 @@ def train(
             chosen = network_of(states, config).to(fabric.device)
             if finish_now:  # how it pools may have been changed since that epoch
                 best.metrics.update(validate(chosen))
-            draw_sheets(run, config, chosen, validation, _embed(config, fabric, chosen, validation.images_NSSC))
+            embeddings_ND = _embed(config, fabric, chosen, validation.images_NSSC)
+            draw_sheets(run, config, chosen, validation, embeddings_ND)
             if config.export.projection is not None:
-                write_projection(run, fit_projection(config, dataset, partial(_embed, config, fabric, chosen)))
+                projection = fit_projection(config, dataset, partial(_embed, config, fabric, chosen))
+                write_projection(run, projection)
+                projected = retrieval_metrics(projection(embeddings_ND), validation.labels)
+                best.metrics.update({f"projected {name}": value for name, value in projected.items()})
             # Last: a folder with a manifest is a finished run.
             outcome = finish(run, config, fabric, dataset, best, position, time.monotonic() - started)
         else:

@@ -47,6 +47,11 @@ def test_what_an_archive_is_made_with_can_be_changed_when_training_is_over(toy: 
     assert json.loads(capsys.readouterr().out)["dimension"] == 3
     config = json.loads((toy.folder / "done" / "config.json").read_text(encoding="utf-8"))
     assert (config["export"]["projection"], config["name"]) == (3, "short")
+    # What three components are worth is measured on the validation images, as all of them were.
+    metrics = json.loads((toy.folder / "done" / "manifest.json").read_text(encoding="utf-8"))["metrics"]
+    measured = {name for name in metrics if "precision@4" in name}
+    assert {f"projected {name}" for name in measured if "projected" not in name} <= measured
+    assert metrics["projected mean_cosine"] != metrics["mean_cosine"]
 
 
 def test_a_run_without_a_finished_epoch_has_no_model(toy: Toy, capsys: Printed) -> None:
