@@ -16,6 +16,7 @@ from lookalike.storage.port import ObjectInfo
 from lookalike.storage.read_only import ReadOnly, not_there
 
 _CHUNK_BYTES = 1 << 20
+_END = bytes(2 * tarfile.BLOCKSIZE)  # POSIX.1-1988, ustar: two blocks of zeros after the last member
 
 
 class TarWriter(ReadOnly):
@@ -92,9 +93,16 @@ class TarReader(ReadOnly):
                     if member.isfile():
                         self._places[member.name] = (member.offset_data, member.size)
                     tar.members = []  # type: ignore[attr-defined]
+                end = tar.offset
         except tarfile.TarError as error:
             raise DamagedArtifact(f"{path} is no whole tar file: {error}", path=str(path)) from error
         self._file = path.open("rb")
+        # tarfile takes a file that ends within a header, or a header that cannot be read, for the end of the archive.
+        if os.pread(self._file.fileno(), len(_END), end) != _END:
+            self._file.close()
+            raise DamagedArtifact(
+                f"{path} is no whole tar file: it goes on or breaks off at byte {end}", path=str(path)
+            )
 
     def get(self, key: str) -> bytes:
         return b"".join(self._chunks(key))

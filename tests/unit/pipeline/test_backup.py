@@ -380,6 +380,30 @@ def test_half_a_file_is_no_backup(tiles: Tiles, tmp_path: Path) -> None:
         TarReader(path)
 
 
+def test_a_tar_file_is_whole_or_refused(tmp_path: Path) -> None:
+    """Wherever it breaks off, also between two objects and within a header, and where a header is damaged."""
+    path = tmp_path / "all.tar"
+    with TarWriter(path) as writer:
+        for number in range(3):
+            writer.put(f"objects/{number}", bytes([number + 1]) * 700)
+    whole = path.read_bytes()
+    end = 3 * (512 + 1024)
+    for size in sorted({*range(0, end + 1024, 100), *range(0, end + 1024, 512), end + 1023}):
+        path.write_bytes(whole[:size])
+        with pytest.raises(DamagedArtifact, match="no whole tar file"):
+            TarReader(path)
+    for position in (512 + 1024, 2 * (512 + 1024) + 150, end + 600):
+        path.write_bytes(whole[:position] + b"?" + whole[position + 1 :])
+        with pytest.raises(DamagedArtifact, match="no whole tar file"):
+            TarReader(path)
+    path.write_bytes(whole[: end + 1024])
+    reader = TarReader(path)
+    try:
+        assert [reader.get(found.key)[:1] for found in reader.list("")] == [b"\1", b"\2", b"\3"]
+    finally:
+        reader.close()
+
+
 def test_large_objects_are_streamed_and_checked(tiles: Tiles, place: LocalStore, tmp_path: Path) -> None:
     big = bytes(range(256)) * 8192  # two megabytes
     tiles.at.store.put("models/big/archives/x.mar", big)
