@@ -63,23 +63,21 @@ def train_recipe(
         ):
             if given and given != began_with:
                 raise InvalidRequest(f"{run} began with {option} {began_with}, not {given}: leave it out")
-        config = _changed(RunFolder(run), config, overrides)
+        config = _changed(config, overrides)
     else:
         config = _configured(name, data, images, overrides)
     folder = run or runs / f"{config.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     return train(config, folder, surroundings(workspace), resume=resume, finish_now=finish, as_json=as_json)
 
 
-def _changed(run: RunFolder, config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
-    """The configuration of a run that goes on, with overrides, in its folder too."""
+def _changed(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
+    """The configuration of a run that goes on, with overrides; :func:`train` keeps it."""
     changed = with_overrides(config, overrides)
     if digest_of(changed) != digest_of(config):
         raise InvalidRequest(
             "--resume goes on with the configuration that the run began with: --set changes only what does not decide "
             "about its weights there, as export.projection"
         )
-    if changed != config and is_first_rank():
-        run.write_config(changed)
     return changed
 
 

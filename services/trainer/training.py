@@ -85,6 +85,8 @@ def train(
     torch.manual_seed(config.seed)
     network = build(config.architecture, config.input_size, with_weights=resumed is None)
     check_projection(config, network, dataset)
+    if resume and fabric.is_global_zero and run.read_config() != config:
+        run.write_config(config)  # once it is known to do
     objective = make_objective(config, network, dataset, teacher)
     if resumed is None and isinstance(objective, BlockwiseObjective):
         match_teacher(config, objective, network, dataset)

@@ -52,6 +52,10 @@ def test_what_an_archive_is_made_with_can_be_changed_when_training_is_over(toy: 
     measured = {name for name in metrics if "precision@4" in name}
     assert {f"projected {name}" for name in measured if "projected" not in name} <= measured
     assert metrics["projected mean_cosine"] != metrics["mean_cosine"]
+    # What cannot be done is not kept.
+    assert run(toy.resume("conv_ae", "done", options=["--finish", "--set", "export.projection=5000"])) == 2
+    assert "export.projection is at most" in capsys.readouterr().err
+    assert json.loads((toy.folder / "done" / "config.json").read_text(encoding="utf-8")) == config
 
 
 def test_a_run_without_a_finished_epoch_has_no_model(toy: Toy, capsys: Printed) -> None:
