@@ -85,7 +85,8 @@ def train(
     torch.manual_seed(config.seed)
     network = build(config.architecture, config.input_size, with_weights=resumed is None)
     check_projection(config, network, dataset)
-    if resume and fabric.is_global_zero and run.read_config() != config:
+    is_changed = resume and fabric.is_global_zero and run.read_config() != config
+    if is_changed:
         run.write_config(config)  # once it is known to do
     objective = make_objective(config, network, dataset, teacher)
     if resumed is None and isinstance(objective, BlockwiseObjective):
@@ -128,9 +129,9 @@ def train(
         if fabric.is_global_zero:
             best, states = load_best(run, config)
             chosen = network_of(states, config).to(fabric.device)
-            if finish_now:  # how it pools may have been changed since that epoch
-                best.metrics.update(validate(chosen))
             embeddings_ND = _embed(config, fabric, chosen, validation.images_NSSC)
+            if finish_now or is_changed:  # how it pools may have been changed since that epoch
+                best.metrics.update(retrieval_metrics(embeddings_ND, validation.labels))
             draw_sheets(run, config, chosen, validation, embeddings_ND)
             if config.export.projection is not None:
                 projection = fit_projection(config, dataset, partial(_embed, config, fabric, chosen))
